@@ -1,0 +1,154 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+// Third-party products, named once.
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioFoundationCompat: Target.Dependency = .product(name: "NIOFoundationCompat", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let orderedCollections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: [.init(stringLiteral: name)] + dependencies, resources: resources,
+        swiftSettings: settings)
+}
+
+let package = Package(
+    name: "gateway-proxy",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "pipeops-agent", targets: ["pipeops-agent"]),
+        .executable(name: "pipeops-gateway", targets: ["pipeops-gateway"]),
+        .executable(name: "devcluster", targets: ["devcluster"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+    ],
+    targets: [
+        // Pure: no sockets, no clocks, no tasks.
+        library("Routing", []),
+        library("TunnelProtocol", ["Routing", nioCore, nioHTTP1, deque]),
+        library("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
+
+        // Event loops.
+        library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, logging, crypto]),
+
+        // Kubernetes, with no word about ingresses or tunnels in the runtime.
+        library(
+            "KubernetesAPI",
+            [
+                asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL, nioFoundationCompat, logging, metrics, yams, crypto,
+            ]),
+        library("KubernetesRuntime", ["KubernetesAPI", serviceLifecycle, logging, metrics, deque, heap]),
+
+        // Leaves.
+        library("Settings", [configuration, yams]),
+        library(
+            "Telemetry", [logging, coreMetrics, metrics, nioCore, nioPosix, nioHTTP1, serviceLifecycle]),
+
+        // The products.
+        library(
+            "ClusterAgent",
+            [
+                "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
+                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging, metrics,
+                deque,
+            ]),
+        library(
+            "EdgeGateway",
+            [
+                "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", "Settings", nioCore,
+                nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging, metrics, crypto, yams,
+            ]),
+        library(
+            "DevCluster",
+            [
+                "KubernetesAPI", nioCore, nioPosix, nioHTTP1, nioSSL, nioFoundationCompat, serviceLifecycle, logging,
+                x509, asn1, crypto, yams, deque, orderedCollections,
+            ]),
+
+        // Wiring only.
+        program(
+            "pipeops-agent", ["ClusterAgent", "Settings", "Telemetry", argumentParser, serviceLifecycle, logging]),
+        program(
+            "pipeops-gateway", ["EdgeGateway", "Settings", "Telemetry", argumentParser, serviceLifecycle, logging]),
+        program(
+            "devcluster",
+            [
+                "DevCluster", "Telemetry", argumentParser, serviceLifecycle, logging, nioCore, nioPosix, nioHTTP1,
+                crypto,
+            ]),
+
+        tests("Routing", []),
+        tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
+        tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
+        tests("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+        tests("KubernetesAPI", [nioCore, nioPosix, nioHTTP1, yams]),
+        tests("KubernetesRuntime", ["KubernetesAPI", nioCore, nioPosix, nioHTTP1, logging, serviceLifecycle]),
+        tests("Settings", []),
+        tests("Telemetry", [logging, metrics, coreMetrics, nioCore, nioPosix, serviceLifecycle]),
+        tests(
+            "ClusterAgent",
+            [
+                "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "DevCluster", "EdgeGateway", yams,
+                logging, nioCore, nioPosix, nioHTTP1, nioEmbedded,
+            ]),
+        tests(
+            "EdgeGateway",
+            ["Routing", "TunnelProtocol", "TunnelTransport", logging, nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+        tests("DevCluster", ["KubernetesAPI", asyncHTTPClient, nioCore, nioHTTP1, logging, yams]),
+    ]
+)
+
+// LANE (temporary, removed before landing): build only the named targets.
+if let lane = Context.environment["LANE"] {
+    let names = Set(lane.split(separator: ",").map(String.init))
+    package.targets.removeAll { !names.contains($0.name) }
+    package.products.removeAll { !names.contains($0.name) }
+}

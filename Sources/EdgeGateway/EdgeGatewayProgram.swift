@@ -1,0 +1,85 @@
+import HTTPExchange
+package import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Routing
+import ServiceLifecycle
+import Settings
+package import Telemetry
+import TunnelProtocol
+import TunnelTransport
+import UnixSignals
+
+/// `pipeops-gateway`, from its settings to its end.
+package enum EdgeGatewayProgram {
+    /// Runs until SIGTERM or SIGINT, then drains within the grace time.
+    ///
+    /// - Throws: what keeps a listener or a file from being used.
+    package static func run(settings: GatewaySettings, logger: Logger, metrics: PrometheusRegistry) async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        describe(metrics)
+        let directory = try ClusterDirectory(path: settings.clustersFile)
+        let timeouts = ExchangeStateMachine.Timeouts(
+            response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))
+        let cache = RouteCache(timeouts: timeouts)
+        let tunnels = TunnelRegistry()
+        let store = InMemoryRouteStore(gatewayDomain: settings.gatewayDomain, timeToLive: settings.routeTTL)
+        let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
+        let accessLog = AccessLog(logger: logger)
+        var flow = FlowLimits()
+        flow.budget = settings.tunnelMemory
+
+        let services: [any Service] = [
+            accessLog,
+            registry,
+            OperationsListener(
+                host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics, group: group,
+                logger: logger),
+            TunnelServer(
+                configuration: .init(
+                    listen: settings.agentListen, tls: try tls(settings.agentSecurity),
+                    instanceID: settings.instanceID, gatewayDomain: settings.gatewayDomain.text,
+                    heartbeatInterval: settings.heartbeatInterval,
+                    tunnel: TunnelConfiguration(role: .gateway, maxStreams: settings.maxStreams, flow: flow),
+                    shutdownGrace: settings.shutdownGrace),
+                directory: directory, registry: registry, tunnels: tunnels, group: group, logger: logger),
+            FrontDoor(
+                listen: settings.listen, cache: cache, tunnels: tunnels,
+                policy: ForwardingPolicy(strippedRequestFields: Set(settings.stripRequestHeaders)),
+                trustedProxies: settings.trustedProxies, accessLog: accessLog,
+                shutdownGrace: settings.shutdownGrace, group: group, logger: logger),
+        ]
+        var configuration = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        // The drains themselves end within the grace time; this is for what hangs.
+        configuration.maximumGracefulShutdownDuration = settings.shutdownGrace * 2 + .seconds(5)
+        try await ServiceGroup(configuration: configuration).run()
+        logger.info("Stopped pipeops-gateway")
+    }
+
+    private static func tls(_ security: GatewaySettings.AgentSecurity) throws -> NIOSSLContext? {
+        guard case .tls(let certificate, let key) = security else { return nil }
+        do {
+            var configuration = TLSConfiguration.makeServerConfiguration(
+                certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
+            configuration.minimumTLSVersion = .tlsv12
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw SettingsError(
+                setting: "agent-tls-certificate", value: certificate,
+                problem: "cannot be used with agent-tls-key \(key): \(error)")
+        }
+    }
+
+    private static func describe(_ metrics: PrometheusRegistry) {
+        metrics.describe(.init("gateway_requests_total", help: "Requests answered, by cluster and status."))
+        metrics.describe(
+            .init("gateway_request_duration_seconds", help: "From a request's head to the end of its answer."))
+        metrics.describe(.init("gateway_active_routes", help: "Routes served, by cluster."))
+        metrics.describe(.init("gateway_tunnel_health", help: "1 while a tunnel of the cluster is connected, else 0."))
+        metrics.describe(
+            .init("gateway_access_log_dropped_total", help: "Access log lines lost because too many were waiting."))
+    }
+}

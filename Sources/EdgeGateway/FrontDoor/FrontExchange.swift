@@ -1,0 +1,250 @@
+import HTTPExchange
+import NIOCore
+import NIOHTTP1
+import TunnelProtocol
+import TunnelTransport
+
+/// One request at the gateway: the public connection on one side, a stream of a tunnel on the other.
+///
+/// Carries out what `ExchangeStateMachine` decides. A new object for each request, so that an event that comes late
+/// cannot meet the next request of the same connection.
+final class FrontExchange: StreamReceiver {
+    let started = NIODeadline.now()
+    var record: AccessRecord
+    /// What was sent to the cluster, kept until an answer shows that it was processed.
+    private(set) var head: RequestHead?
+    let hasRequestBody: Bool
+
+    private unowned let handler: ProxyHandler
+    /// Whether the client understands chunked bodies and keeps connections by default.
+    private let isHTTP11: Bool
+    private let isHeadRequest: Bool
+    private let clientKeepsAlive: Bool
+    private var machine: ExchangeStateMachine
+    private var stream: TunnelStream?
+    private var hasSentBody = false
+    private var hasRetried = false
+    private var needsFlush = false
+
+    init(head: HTTPRequestHead, client: String, handler: ProxyHandler) {
+        self.handler = handler
+        isHTTP11 = head.version.major == 1 && head.version.minor >= 1
+        isHeadRequest = head.method == .HEAD
+        clientKeepsAlive = head.isKeepAlive
+        hasRequestBody = head.hasBody
+        record = AccessRecord(
+            host: "", path: "", method: head.method.rawValue, status: 0, duration: .zero, client: client)
+        machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: started, timeouts: .init())
+    }
+
+    var deadline: NIODeadline { machine.deadline }
+
+    /// The request is routed.
+    func start(_ head: RequestHead, timeouts: ExchangeStateMachine.Timeouts) {
+        self.head = head
+        machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: started, timeouts: timeouts)
+    }
+
+    /// A stream was opened for it. One that was refused at once has been replaced, or given up, already.
+    func attach(_ stream: TunnelStream) {
+        if !machine.isOver, self.stream == nil { self.stream = stream }
+    }
+
+    // MARK: From the client
+
+    func requestBody(_ bytes: ByteBuffer) {
+        record.bytesIn += bytes.readableBytes
+        guard machine.requestPart(isEnd: false, now: .now()) == .forward else { return }
+        hasSentBody = true
+        stream?.send(bytes, endStream: false)
+    }
+
+    func requestEnded(_ trailers: HTTPHeaders?) {
+        guard hasRequestBody, machine.requestPart(isEnd: true, now: .now()) == .forward else { return }
+        hasSentBody = true
+        if let trailers, !trailers.isEmpty {
+            stream?.send(trailers: trailers)
+        } else {
+            stream?.send(ByteBuffer(), endStream: true)
+        }
+    }
+
+    func clientClosed() {
+        guard machine.clientClosed() else { return }
+        stream?.reset(.cancelled, detail: "the client went away")
+        if record.status == 0 { record.status = 499 }
+        record.failure = "client_closed"
+        handler.finished(self)
+    }
+
+    // MARK: From the tunnel
+
+    func received(_ event: StreamEvent) {
+        switch event {
+        case .head(let head, let endStream): respond(head, endStream)
+        case .data(let bytes, let endStream): respond(bytes, endStream)
+        case .trailers(let fields): respond(trailers: fields)
+        case .reset(let code, let detail):
+            if code == .refused, retryElsewhere() { return }
+            record.failureDetail = detail
+            end(machine.serverFailed(ExchangeFailure(code)))
+        case .lost: end(machine.serverFailed(.tunnelLost))
+        case .refused(let refusal):
+            if retryElsewhere() { return }
+            end(machine.serverFailed(refusal == .headTooLarge ? .headerTooLarge : .overloaded))
+        case .holdBack: handler.holdRequest(true)
+        case .resume:
+            machine.progressed(now: .now())
+            handler.holdRequest(false)
+        }
+    }
+
+    func receivedBurst() {
+        guard needsFlush else { return }
+        needsFlush = false
+        handler.flush()
+    }
+
+    func checkDeadline() { end(machine.checkDeadline(now: .now())) }
+
+    func fail(_ failure: ExchangeFailure) { end(machine.serverFailed(failure)) }
+
+    /// A request that was certainly not processed goes to another tunnel, once, while all of it is at hand.
+    private func retryElsewhere() -> Bool {
+        guard !machine.isOver, !machine.hasResponseHead, !hasSentBody, !hasRetried, let cluster = record.cluster else {
+            return false
+        }
+        hasRetried = true
+        stream = nil
+        handler.forward(self, cluster: cluster, avoiding: record.tunnel)
+        return true
+    }
+
+    // MARK: Answering
+
+    private func respond(_ head: ResponseHead, _ endStream: Bool) {
+        let action = machine.responseHead(isInformational: head.isInformational, isEnd: endStream, now: .now())
+        switch action {
+        case .discard: return
+        case .fail(let failed): return end(failed)
+        case .forward, .forwardAndFinish, .forwardAndCut: break
+        }
+        if !head.isInformational {
+            record.status = head.status
+            self.head = nil
+        }
+        handler.write(.head(framed(head, endStream: endStream)))
+        needsFlush = true
+        complete(action, trailers: nil)
+    }
+
+    private func respond(_ bytes: ByteBuffer, _ endStream: Bool) {
+        let action = machine.responsePart(isEnd: endStream, now: .now())
+        switch action {
+        case .discard: return
+        case .fail(let failed): return end(failed)
+        case .forward, .forwardAndFinish, .forwardAndCut: break
+        }
+        let size = bytes.readableBytes
+        if size > 0 {
+            record.bytesOut += size
+            handler.write(.body(.byteBuffer(bytes)), promise: endStream ? nil : creditPromise(size))
+            needsFlush = true
+        }
+        complete(action, trailers: nil)
+    }
+
+    private func respond(trailers: HTTPHeaders) {
+        let action = machine.responsePart(isEnd: true, now: .now())
+        switch action {
+        case .discard: return
+        case .fail(let failed): return end(failed)
+        case .forward, .forwardAndFinish, .forwardAndCut: complete(action, trailers: trailers)
+        }
+    }
+
+    private func complete(_ action: ExchangeStateMachine.ResponseAction, trailers: HTTPHeaders?) {
+        switch action {
+        case .forwardAndFinish:
+            handler.writeEnd(trailers, reusable: clientKeepsAlive)
+        case .forwardAndCut:
+            stream?.reset(.cancelled, detail: "answered before the request had ended")
+            handler.writeEnd(trailers, reusable: false)
+        case .forward, .discard, .fail: return
+        }
+        needsFlush = false
+        handler.finished(self)
+    }
+
+    /// Credit returns to the cluster once the bytes are with the client's socket.
+    private func creditPromise(_ size: Int) -> EventLoopPromise<Void>? {
+        guard let loop = handler.eventLoop else { return nil }
+        let promise = loop.makePromise(of: Void.self)
+        let exchange = NIOLoopBound(self, eventLoop: loop)
+        promise.futureResult.whenSuccess {
+            exchange.value.machine.progressed(now: .now())
+            exchange.value.stream?.consumed(size)
+        }
+        return promise
+    }
+
+    private func end(_ failed: ExchangeStateMachine.Failed) {
+        switch failed {
+        case .nothing: return
+        case .answer(let failure):
+            record.failure = failure.code
+            record.status = failure.status
+            stream?.reset(.cancelled, detail: failure.code)
+            answer(failure)
+        case .abort(let failure):
+            record.failure = failure.code
+            stream?.reset(.cancelled, detail: failure.code)
+            handler.abort()
+        }
+        handler.finished(self)
+    }
+
+    private func answer(_ failure: ExchangeFailure) {
+        let answer = FailureAnswer(failure)
+        let reusable = clientKeepsAlive && machine.requestHasEnded
+        var fields = answer.fields
+        if !reusable { fields.add(name: "Connection", value: "close") }
+        handler.write(.head(HTTPResponseHead(version: .http1_1, status: answer.status, headers: fields)))
+        if !isHeadRequest { handler.write(.body(.byteBuffer(answer.body))) }
+        handler.writeEnd(nil, reusable: reusable)
+        needsFlush = false
+    }
+
+    /// The head as the client's protocol version needs it framed (RFC 9112 §6).
+    private func framed(_ head: ResponseHead, endStream: Bool) -> HTTPResponseHead {
+        let status = HTTPResponseStatus(statusCode: Int(head.status))
+        var result = HTTPResponseHead(version: .http1_1, status: status, headers: head.fields)
+        guard !head.isInformational else { return result }
+        let hasContentLength = head.fields.contains(name: "Content-Length")
+        if status.mayHaveResponseBody, !isHeadRequest, !hasContentLength {
+            if endStream {
+                result.headers.add(name: "Content-Length", value: "0")
+            } else if isHTTP11 {
+                result.headers.add(name: "Transfer-Encoding", value: "chunked")
+            }
+        }
+        if !clientKeepsAlive {
+            result.headers.add(name: "Connection", value: "close")
+        } else if !isHTTP11 {
+            result.headers.add(name: "Connection", value: "keep-alive")
+        }
+        return result
+    }
+}
+
+@available(*, unavailable)
+extension FrontExchange: Sendable {}
+
+extension HTTPRequestHead {
+    /// Whether the framing says that a body follows (RFC 9112 §6.3).
+    fileprivate var hasBody: Bool {
+        if headers.contains(name: "Transfer-Encoding") { return true }
+        guard let length = headers.first(name: "Content-Length") else { return false }
+        return length != "0"
+    }
+}

@@ -1,0 +1,269 @@
+import HTTPExchange
+import NIOCore
+import NIOHTTP1
+import Routing
+import Settings
+import TunnelProtocol
+import TunnelTransport
+
+/// What all connections of the front door share.
+struct ProxyContext: Sendable {
+    var cache: RouteCache
+    var tunnels: TunnelRegistry
+    var policy: ForwardingPolicy
+    var trustedProxies: [CIDRBlock]
+    var accessLog: AccessLog
+    /// `http` or `https`.
+    var scheme: String
+    /// How long a connection may stay without a request.
+    var keepAlive: TimeAmount
+}
+
+/// One public connection: reads requests, one at a time, and starts an exchange for each.
+///
+/// Runs behind NIO's HTTP/1.1 codec and pipelining handler, which holds the next request back until this one is
+/// answered.
+final class ProxyHandler: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let shared: ProxyContext
+    private var context: ChannelHandlerContext?
+    private var exchange: FrontExchange?
+    private var client = "unknown"
+    private var isTrusted = false
+    /// The exchange wants no more of the request for now.
+    private var isHeld = false
+    private var isReadPending = false
+    private var isClosing = false
+    /// The gateway is ending: no request after this one.
+    private var isDraining = false
+    private var timer: Scheduled<Void>?
+    private var timerDeadline = NIODeadline.distantFuture
+    private var idleSince = NIODeadline.now()
+
+    init(shared: ProxyContext) { self.shared = shared }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if let address = context.channel.remoteAddress?.ipAddress {
+            client = address
+            if let parsed = IPAddress(address) { isTrusted = shared.trustedProxies.contains { $0.contains(parsed) } }
+        }
+        schedule(at: idleSince + shared.keepAlive)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        self.context = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            guard exchange == nil, !isClosing else { return }
+            start(head, context)
+        case .body(let bytes):
+            exchange?.requestBody(bytes)
+        case .end(let trailers):
+            exchange?.requestEnded(trailers)
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if isHeld {
+            isReadPending = true
+        } else {
+            context.read()
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        exchange?.clientClosed()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What the parser refuses is answered with 400 by NIO's error handler; after that the connection is done for.
+        exchange?.clientClosed()
+        context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is DrainConnection else { return context.fireUserInboundEventTriggered(event) }
+        isDraining = true
+        if exchange == nil { context.close(promise: nil) }
+    }
+
+    // MARK: Starting
+
+    private func start(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        let exchange = FrontExchange(head: head, client: client, handler: self)
+        self.exchange = exchange
+        do throws(ExchangeFailure) {
+            let target = try RequestTarget(head)
+            exchange.record.host = target.host
+            exchange.record.path = String(target.path)
+            let route: ServedRoute
+            switch shared.cache.lookup(host: target.host, path: target.path) {
+            case .found(let found): route = found
+            case .noSuchHost: throw .noSuchHost
+            case .noSuchPath: throw .noSuchPath
+            }
+            exchange.record.cluster = route.cluster
+            let fields = shared.policy.requestFields(
+                head.headers, client: client, isTrusted: isTrusted, scheme: shared.scheme,
+                authority: target.authority, routeStrips: route.strippedRequestFields)
+            exchange.start(
+                RequestHead(
+                    method: head.method.rawValue, authority: target.authority, target: target.target, fields: fields),
+                timeouts: route.timeouts)
+            forward(exchange, cluster: route.cluster, avoiding: nil)
+            ensureTimer(by: exchange.deadline)
+        } catch {
+            exchange.fail(error)
+        }
+    }
+
+    /// Sends the exchange's request through a tunnel of the cluster.
+    func forward(_ exchange: FrontExchange, cluster: String, avoiding: String?) {
+        guard let context, let head = exchange.head else { return }
+        let loop = context.eventLoop
+        guard let tunnel = shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) else {
+            exchange.fail(avoiding == nil ? .clusterOffline : .overloaded)
+            return
+        }
+        exchange.record.tunnel = tunnel.id
+        exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.hasRequestBody, receiver: exchange, on: loop))
+    }
+
+    // MARK: The exchange's wishes
+
+    var eventLoop: (any EventLoop)? { context?.eventLoop }
+
+    func write(_ part: HTTPServerResponsePart, promise: EventLoopPromise<Void>? = nil) {
+        guard let context else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        context.write(wrapOutboundOut(part), promise: promise)
+    }
+
+    func flush() { context?.flush() }
+
+    func holdRequest(_ held: Bool) {
+        isHeld = held
+        if !held, isReadPending {
+            isReadPending = false
+            context?.read()
+        }
+    }
+
+    /// Writes the end of an answer and closes the connection behind it where it cannot be used again.
+    func writeEnd(_ trailers: HTTPHeaders?, reusable: Bool) {
+        guard let context else { return }
+        guard !reusable || isDraining else {
+            context.writeAndFlush(wrapOutboundOut(.end(trailers)), promise: nil)
+            return
+        }
+        isClosing = true
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(.end(trailers))).whenComplete { _ in channel.close(promise: nil) }
+    }
+
+    /// The exchange is over.
+    func finished(_ exchange: FrontExchange) {
+        exchange.record.duration = .now() - exchange.started
+        shared.accessLog.record(exchange.record)
+        guard self.exchange === exchange else { return }
+        self.exchange = nil
+        idleSince = .now()
+        holdRequest(false)
+    }
+
+    /// Breaks the connection: the client must see that the answer is incomplete.
+    func abort() { context?.close(promise: nil) }
+
+    // MARK: Time
+
+    /// One timer a connection; it is not moved with every request but looks again when it fires.
+    private func schedule(at deadline: NIODeadline) {
+        guard let context else { return }
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(deadline: deadline) { handler.value.timerFired() }
+        timerDeadline = deadline
+    }
+
+    /// An exchange began or has an earlier deadline than the timer.
+    func ensureTimer(by deadline: NIODeadline) {
+        guard deadline < timerDeadline else { return }
+        timer?.cancel()
+        schedule(at: deadline)
+    }
+
+    private func timerFired() {
+        guard let context else { return }
+        if let exchange {
+            exchange.checkDeadline()
+        } else if NIODeadline.now() - idleSince >= shared.keepAlive {
+            context.close(promise: nil)
+            return
+        }
+        schedule(at: max(exchange?.deadline ?? idleSince + shared.keepAlive, .now() + .milliseconds(10)))
+    }
+}
+
+@available(*, unavailable)
+extension ProxyHandler: Sendable {}
+
+/// Where a request wants to go (RFC 9112 §3.2, §3.2.2).
+struct RequestTarget {
+    /// As the client sent it; what the application sees as `Host`.
+    var authority: String
+    /// As routes are looked up.
+    var host: String
+    /// Path and query, untouched.
+    var target: String
+
+    init(_ head: HTTPRequestHead) throws(ExchangeFailure) {
+        let hosts = head.headers["Host"]
+        guard hosts.count <= 1 else { throw .badRequest("it has more than one Host field") }
+        if head.uri.utf8.first == UInt8(ascii: "/") || head.uri == "*" {
+            guard let host = hosts.first else { throw .badRequest("it has no Host field") }
+            authority = host
+            target = head.uri
+        } else if let scheme = head.uri.range(of: "://"), head.method != .CONNECT {
+            let rest = head.uri[scheme.upperBound...]
+            let end = rest.utf8.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? rest.endIndex
+            authority = String(rest[..<end])
+            let path = rest[end...]
+            target = path.utf8.first == UInt8(ascii: "/") ? String(path) : "/" + path
+        } else {
+            throw .badRequest("its target is neither a path nor a URL")
+        }
+        host = RequestHost.normalize(authority)
+        guard !host.isEmpty else { throw .badRequest("it names no host") }
+    }
+
+    /// Without the query.
+    var path: Substring {
+        guard let query = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return target[...] }
+        return target[..<query]
+    }
+}
+
+extension StringProtocol {
+    /// The first place of an ASCII text, without Foundation.
+    fileprivate func range(of text: StaticString) -> Range<Index>? {
+        let wanted = Array("\(text)".utf8)
+        var start = utf8.startIndex
+        while start != utf8.endIndex {
+            if utf8[start...].starts(with: wanted) { return start..<utf8.index(start, offsetBy: wanted.count) }
+            start = utf8.index(after: start)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,181 @@
+package import Logging
+package import Routing
+package import Settings
+package import Telemetry
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// Everything a person can set about the gateway.
+package struct GatewaySettings: Sendable {
+    /// How agents reach the gateway.
+    package enum AgentSecurity: Hashable, Sendable {
+        /// TLS, with the PEM files of the certificate chain and its key.
+        case tls(certificate: String, key: String)
+        /// Without encryption; for development, or behind something that ends TLS.
+        case plaintext
+    }
+
+    /// The settings' names.
+    package enum Name: String, SettingName {
+        case config
+        case listen
+        case agentListen = "agent-listen"
+        case adminListen = "admin-listen"
+        case clustersFile = "clusters-file"
+        case agentTLSCertificate = "agent-tls-certificate"
+        case agentTLSKey = "agent-tls-key"
+        case agentPlaintext = "agent-plaintext"
+        case gatewayDomain = "gateway-domain"
+        case responseTimeout = "response-timeout"
+        case idleTimeout = "idle-timeout"
+        case heartbeatInterval = "heartbeat-interval"
+        case routeTTL = "route-ttl"
+        case tunnelMemory = "tunnel-memory"
+        case maxStreams = "max-streams"
+        case trustedProxies = "trusted-proxies"
+        case stripRequestHeaders = "strip-request-headers"
+        case shutdownGrace = "shutdown-grace"
+        case instanceID = "instance-id"
+        case logFormat = "log-format"
+        case logLevel = "log-level"
+    }
+
+    /// What the names of environment variables start with.
+    package static let environmentPrefix = "PIPEOPS_GATEWAY"
+
+    /// The front door for users' requests.
+    package var listen: HostAndPort
+    /// Where agents dial their tunnels.
+    package var agentListen: HostAndPort
+    /// Metrics, health and readiness.
+    package var adminListen: HostAndPort
+    /// The clusters that may connect, YAML or JSON.
+    package var clustersFile: String
+    package var agentSecurity: AgentSecurity
+    /// The DNS domain under which each cluster has names of its own.
+    package var gatewayDomain: Hostname
+    /// From the end of a request to the head of its response.
+    package var responseTimeout: Duration
+    /// For a body on which nothing moves, per direction.
+    package var idleTimeout: Duration
+    /// How often agents are asked to send heartbeats.
+    package var heartbeatInterval: Duration
+    /// How long routes live without a heartbeat.
+    package var routeTTL: Duration
+    /// The most that one tunnel may hold in memory, in bytes.
+    package var tunnelMemory: Int
+    /// The most streams a tunnel may have open.
+    package var maxStreams: Int
+    /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` fields are believed.
+    package var trustedProxies: [CIDRBlock]
+    /// Names of fields, in lower case, that are removed from requests.
+    package var stripRequestHeaders: [String]
+    /// How long open exchanges may take to end after SIGTERM.
+    package var shutdownGrace: Duration
+    /// Which of several gateways this is.
+    package var instanceID: String
+    package var logFormat: LogFormat
+    package var logLevel: Logger.Level
+
+    /// Throws the first problem found.
+    package init(_ reader: SettingsReader<Name>) throws(SettingsError) {
+        logFormat = try reader.choice(.logFormat, default: .json)
+        logLevel = try reader.choice(.logLevel, default: .info)
+        listen = try reader.address(.listen, default: HostAndPort(host: "127.0.0.1", port: 8080))
+        agentListen = try reader.address(.agentListen, default: HostAndPort(host: "127.0.0.1", port: 8081))
+        adminListen = try reader.address(.adminListen, default: HostAndPort(host: "127.0.0.1", port: 8082))
+        guard let clusters = try reader.readableFile(.clustersFile) else {
+            throw reader.missing(.clustersFile, expected: "the path of a file that lists the clusters and their tokens")
+        }
+        clustersFile = clusters
+        agentSecurity = try Self.agentSecurity(reader)
+        gatewayDomain = try Self.gatewayDomain(reader)
+        responseTimeout = try reader.duration(
+            .responseTimeout, default: .seconds(30), in: .milliseconds(10) ... .seconds(86_400))
+        idleTimeout = try reader.duration(
+            .idleTimeout, default: .seconds(300), in: .milliseconds(10) ... .seconds(86_400))
+        heartbeatInterval = try reader.duration(
+            .heartbeatInterval, default: .seconds(10), in: .milliseconds(100) ... .seconds(3600))
+        routeTTL = try reader.duration(.routeTTL, default: .seconds(300), in: .seconds(1) ... .seconds(86_400))
+        tunnelMemory = try reader.bytes(.tunnelMemory, default: 64 << 20, in: 1 << 20...16 << 30)
+        maxStreams = try reader.int(.maxStreams, default: 1024, in: 1...1_000_000)
+        trustedProxies = try reader.cidrs(.trustedProxies)
+        stripRequestHeaders = try reader.list(
+            .stripRequestHeaders, expected: "a field name, and none of host, content-length and transfer-encoding",
+            parse: Self.strippableField)
+        shutdownGrace = try reader.duration(.shutdownGrace, default: .seconds(30), in: .zero ... .seconds(3600))
+        instanceID = try reader.value(
+            .instanceID, expected: "at most 128 letters, digits, dots, hyphens and underscores"
+        ) { $0.utf8.count <= 128 && !$0.isEmpty && $0.utf8.allSatisfy(Self.isIdentifierByte) ? $0 : nil }
+            ?? Self.defaultInstanceID()
+        guard heartbeatInterval < routeTTL else {
+            throw reader.refusal(
+                of: .routeTTL,
+                problem: "must be longer than heartbeat-interval, which is \(DurationText.format(heartbeatInterval))")
+        }
+    }
+
+    private static func agentSecurity(_ reader: SettingsReader<Name>) throws(SettingsError) -> AgentSecurity {
+        let certificate = try reader.readableFile(.agentTLSCertificate)
+        let key = try reader.readableFile(.agentTLSKey)
+        let plaintext = try reader.bool(.agentPlaintext, default: false)
+        switch (certificate, key, plaintext) {
+        case (let certificate?, let key?, false):
+            return .tls(certificate: certificate, key: key)
+        case (nil, nil, true):
+            return .plaintext
+        case (_, _, true):
+            throw reader.refusal(
+                of: .agentPlaintext,
+                problem: "cannot be combined with agent-tls-certificate and agent-tls-key; choose one")
+        case (.some, nil, false):
+            throw reader.missing(.agentTLSKey, expected: "the path of the certificate's private key")
+        case (nil, _, false):
+            throw reader.missing(
+                .agentTLSCertificate,
+                expected: "the path of a PEM file, together with agent-tls-key; or set agent-plaintext")
+        }
+    }
+
+    private static func gatewayDomain(_ reader: SettingsReader<Name>) throws(SettingsError) -> Hostname {
+        let fallback = "gateway.pipeops.io"
+        let parse = { (text: String) in (try? Hostname(text)).flatMap { $0.isWildcard ? nil : $0 } }
+        let given = try reader.value(.gatewayDomain, expected: "a DNS name, such as \(fallback)", parse: parse)
+        guard let domain = given ?? parse(fallback) else { preconditionFailure("\(fallback) is a DNS name") }
+        return domain
+    }
+
+    /// A field name (RFC 9110 §5.1) in lower case, unless a request could not be understood without the field.
+    private static func strippableField(_ text: String) -> String? {
+        let name = text.lowercased()
+        let isToken = name.utf8.allSatisfy { isIdentifierByte($0) || "!#$%&'*+^`|~".utf8.contains($0) }
+        guard isToken, !name.isEmpty, !["host", "content-length", "transfer-encoding"].contains(name) else {
+            return nil
+        }
+        return name
+    }
+
+    private static func isIdentifierByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
+            true
+        default: false
+        }
+    }
+
+    /// Host name and process: different for each running gateway.
+    private static func defaultInstanceID() -> String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        let known = gethostname(&buffer, buffer.count - 1) == 0
+        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }.filter(isIdentifierByte)
+        let name = known && !bytes.isEmpty ? String(decoding: bytes, as: UTF8.self) : "gateway"
+        return "\(name)-\(getpid())"
+    }
+}

@@ -1,0 +1,160 @@
+package import NIOCore
+package import Routing
+package import TunnelProtocol
+
+/// What all clusters advertise and who owns which host name: the registry's truth, without storage or network.
+///
+/// Ownership (ruling 12): a name below `<cluster-uuid>.<gateway domain>` belongs to that cluster alone; any other name
+/// belongs to the first cluster that claims it, until it has no route on it any more or has not been heard of for the
+/// time to live. A cluster that comes second changes nothing, is told so, and is named in `Change.contenders` once the
+/// name is free.
+package struct HostnameClaims {
+    /// One route and the cluster that serves it.
+    package struct Entry: Hashable, Sendable {
+        package var cluster: String
+        package var route: Route
+
+        package init(cluster: String, route: Route) {
+            self.cluster = cluster
+            self.route = route
+        }
+    }
+
+    /// What a change did.
+    package struct Change: Hashable, Sendable {
+        package var accepted = 0
+        package var rejected: [ControlMessage.IngressRoutesAck.Rejection] = []
+        /// The routes that now serve each host that changed; empty where the host is not served any more.
+        package var hosts: [Hostname: [Entry]] = [:]
+        /// Clusters whose claim on a name just became possible: they should send their routes again.
+        package var contenders: Set<String> = []
+    }
+
+    private struct Cluster {
+        /// Everything it advertises, refused routes included: the digest covers them too.
+        var advertised: [RouteKey: Route] = [:]
+        var digest = RouteDigest()
+        var lastSeen: NIODeadline
+    }
+
+    private let gatewayDomain: Hostname
+    private let timeToLive: TimeAmount
+    private var clusters: [String: Cluster] = [:]
+    private var owners: [Hostname: String] = [:]
+    /// Clusters that advertise a name, owner included.
+    private var claimants: [Hostname: Set<String>] = [:]
+    /// Keys per cluster and host, so that a host's document costs only its own routes.
+    private var keys: [String: [Hostname: Set<RouteKey>]] = [:]
+
+    package init(gatewayDomain: Hostname, timeToLive: TimeAmount) {
+        self.gatewayDomain = gatewayDomain
+        self.timeToLive = timeToLive
+    }
+
+    /// Routes that are served now, per cluster.
+    package func activeRouteCount(of cluster: String) -> Int {
+        (keys[cluster] ?? [:]).reduce(0) { owners[$1.key] == cluster ? $0 + $1.value.count : $0 }
+    }
+
+    /// Takes one `ingress_routes` message in.
+    package mutating func apply(_ change: GatewaySession.RouteChange, from cluster: String, now: NIODeadline) -> Change {
+        var result = Change()
+        var touched: Set<Hostname> = []
+        clusters[cluster, default: Cluster(lastSeen: now)].lastSeen = now
+        switch change.kind {
+        case .delete:
+            for route in change.routes { remove(route.key, of: cluster, &touched) }
+            result.accepted = change.routes.count
+        case .replaceAll:
+            let wanted = Set(change.routes.map(\.key))
+            for key in advertisedKeys(of: cluster) where !wanted.contains(key) {
+                remove(key, of: cluster, &touched)
+            }
+            for route in change.routes { put(route, of: cluster, &result, &touched) }
+        case .put:
+            for route in change.routes { put(route, of: cluster, &result, &touched) }
+        }
+        settle(touched, &result)
+        return result
+    }
+
+    /// The cluster is alive. Returns the digest of what it advertises here.
+    package mutating func refresh(_ cluster: String, now: NIODeadline) -> String {
+        clusters[cluster]?.lastSeen = now
+        return (clusters[cluster]?.digest ?? RouteDigest()).description
+    }
+
+    /// Drops clusters that have not been heard of for the time to live.
+    package mutating func expire(now: NIODeadline) -> (clusters: [String], change: Change) {
+        var result = Change()
+        var touched: Set<Hostname> = []
+        let gone = clusters.filter { now - $0.value.lastSeen >= timeToLive }.map(\.key).sorted()
+        for cluster in gone {
+            for key in advertisedKeys(of: cluster) { remove(key, of: cluster, &touched) }
+            clusters[cluster] = nil
+        }
+        settle(touched, &result)
+        return (gone, result)
+    }
+
+    private func advertisedKeys(of cluster: String) -> [RouteKey] {
+        clusters[cluster].map { Array($0.advertised.keys) } ?? []
+    }
+
+    private mutating func put(_ route: Route, of cluster: String, _ result: inout Change, _ touched: inout Set<Hostname>) {
+        let host = route.host
+        let previous = clusters[cluster]?.advertised.updateValue(route, forKey: route.key)
+        if let previous { clusters[cluster]?.digest.remove(previous) }
+        clusters[cluster]?.digest.insert(route)
+        keys[cluster, default: [:]][host, default: []].insert(route.key)
+        claimants[host, default: []].insert(cluster)
+
+        if let refusal = refusal(of: host, to: cluster) {
+            result.rejected.append(.init(route, refusal))
+            return
+        }
+        owners[host] = cluster
+        result.accepted += 1
+        touched.insert(host)
+    }
+
+    private mutating func remove(_ key: RouteKey, of cluster: String, _ touched: inout Set<Hostname>) {
+        guard let route = clusters[cluster]?.advertised.removeValue(forKey: key) else { return }
+        clusters[cluster]?.digest.remove(route)
+        keys[cluster]?[key.host]?.remove(key)
+        if keys[cluster]?[key.host]?.isEmpty == true {
+            keys[cluster]?[key.host] = nil
+            claimants[key.host]?.remove(cluster)
+            if claimants[key.host]?.isEmpty == true { claimants[key.host] = nil }
+        }
+        if owners[key.host] == cluster { touched.insert(key.host) }
+    }
+
+    /// Releases names without routes and builds the documents of the hosts that changed.
+    private mutating func settle(_ touched: Set<Hostname>, _ result: inout Change) {
+        for host in touched {
+            guard let owner = owners[host] else { continue }
+            let routes = (keys[owner]?[host] ?? []).compactMap { clusters[owner]?.advertised[$0] }
+            result.hosts[host] = routes.sorted(by: Route.inOrder).map { Entry(cluster: owner, route: $0) }
+            if routes.isEmpty {
+                owners[host] = nil
+                result.contenders.formUnion(claimants[host] ?? [])
+            }
+        }
+    }
+
+    private func refusal(of host: Hostname, to cluster: String) -> RouteRefusal? {
+        let suffix = "." + gatewayDomain.text
+        if host == gatewayDomain || host.text.hasSuffix(suffix) {
+            let own = cluster + suffix
+            guard host.text == own || host.text.hasSuffix("." + own) else {
+                return RouteRefusal(
+                    reason: "HostnameConflict",
+                    message: "names under \(gatewayDomain) belong to the cluster they are named after")
+            }
+            return nil
+        }
+        guard let owner = owners[host], owner != cluster else { return nil }
+        return RouteRefusal(reason: "HostnameConflict", message: "\(host) is claimed by another cluster")
+    }
+}

@@ -1,0 +1,63 @@
+package import Logging
+import Metrics
+import ServiceLifecycle
+import TunnelProtocol
+import TunnelTransport
+
+/// The gateway's store of routes: takes in what agents say, keeps the cache of the data path up to date, and lets the
+/// routes of clusters that fell silent go.
+package struct RouteRegistry: Service {
+    private let store: any RouteStore
+    private let cache: RouteCache
+    private let tunnels: TunnelRegistry
+    private let logger: Logger
+
+    package init(store: any RouteStore, cache: RouteCache, tunnels: TunnelRegistry, logger: Logger) {
+        self.store = store
+        self.cache = cache
+        self.tunnels = tunnels
+        self.logger = logger
+    }
+
+    /// Takes one message in. When this returns, requests are routed by it.
+    func apply(_ change: GatewaySession.RouteChange, from cluster: String) async throws -> HostnameClaims.Change {
+        let result = try await store.apply(change, from: cluster)
+        spread(result)
+        try await report(cluster)
+        return result
+    }
+
+    /// Keeps a cluster's routes. Returns the digest of what it advertises here.
+    func refresh(_ cluster: String) async throws -> String { try await store.refresh(cluster) }
+
+    /// Expires routes until graceful shutdown.
+    package func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            while true {
+                try await Task.sleep(for: .seconds(1))
+                do {
+                    let (clusters, change) = try await store.expire()
+                    spread(change)
+                    for cluster in clusters {
+                        logger.warning("Routes expired", metadata: ["cluster_uuid": "\(cluster)"])
+                        Gauge(label: "gateway_active_routes", dimensions: [("cluster_uuid", cluster)]).destroy()
+                    }
+                } catch {
+                    logger.error("Routes could not be expired", metadata: ["error": "\(error)"])
+                }
+            }
+        }
+    }
+
+    private func spread(_ change: HostnameClaims.Change) {
+        cache.replace(change.hosts)
+        for cluster in change.contenders {
+            tunnels.first(of: cluster)?.tunnel.send(.resync(.init(reason: "a host name this cluster asks for is free")))
+        }
+    }
+
+    private func report(_ cluster: String) async throws {
+        let count = try await store.activeRouteCount(of: cluster)
+        Gauge(label: "gateway_active_routes", dimensions: [("cluster_uuid", cluster)]).record(count)
+    }
+}

@@ -1,0 +1,43 @@
+import NIOCore
+package import Routing
+import Synchronization
+package import TunnelProtocol
+
+/// Where the routes of all clusters are kept: in memory, or shared by several gateways.
+package protocol RouteStore: Sendable {
+    /// Takes one message of a cluster in, with its verdicts.
+    func apply(_ change: GatewaySession.RouteChange, from cluster: String) async throws -> HostnameClaims.Change
+    /// Keeps the cluster's routes for another time to live. Returns the digest of what it advertises here.
+    func refresh(_ cluster: String) async throws -> String
+    /// Drops the routes of clusters whose time to live is over.
+    func expire() async throws -> (clusters: [String], change: HostnameClaims.Change)
+    /// Routes of a cluster that are served now.
+    func activeRouteCount(of cluster: String) async throws -> Int
+}
+
+/// The routes of one gateway that shares them with no other; they are gone when it ends, and every agent sends its own
+/// again when it reconnects.
+package final class InMemoryRouteStore: RouteStore {
+    private let claims: Mutex<HostnameClaims>
+
+    /// - Parameter timeToLive: how long routes live without a heartbeat.
+    package init(gatewayDomain: Hostname, timeToLive: Duration) {
+        claims = Mutex(HostnameClaims(gatewayDomain: gatewayDomain, timeToLive: TimeAmount(timeToLive)))
+    }
+
+    package func apply(_ change: GatewaySession.RouteChange, from cluster: String) -> HostnameClaims.Change {
+        claims.withLock { $0.apply(change, from: cluster, now: .now()) }
+    }
+
+    package func refresh(_ cluster: String) -> String {
+        claims.withLock { $0.refresh(cluster, now: .now()) }
+    }
+
+    package func expire() -> (clusters: [String], change: HostnameClaims.Change) {
+        claims.withLock { $0.expire(now: .now()) }
+    }
+
+    package func activeRouteCount(of cluster: String) -> Int {
+        claims.withLock { $0.activeRouteCount(of: cluster) }
+    }
+}

@@ -1,0 +1,69 @@
+import Metrics
+package import NIOCore
+import Synchronization
+package import TunnelTransport
+
+/// A tunnel that is ready for streams.
+package struct ConnectedTunnel: Sendable {
+    package var id: String
+    package var tunnel: Tunnel
+}
+
+/// The tunnels of this instance by cluster, read synchronously by the data path.
+package final class TunnelRegistry: Sendable {
+    private struct State {
+        var tunnels: [String: [ConnectedTunnel]] = [:]
+        /// Moves on with every choice, so that equal tunnels share the load.
+        var turn = 0
+    }
+
+    private let state = Mutex(State())
+
+    package init() {}
+
+    /// A tunnel of the cluster: one on the given event loop if there is one, otherwise each in its turn.
+    ///
+    /// - Parameter avoiding: a tunnel that has just refused.
+    package func choose(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> ConnectedTunnel? {
+        state.withLock { state in
+            guard let all = state.tunnels[cluster] else { return nil }
+            let candidates = avoiding == nil ? all : all.filter { $0.id != avoiding }
+            guard let first = candidates.first else { return nil }
+            guard candidates.count > 1 else { return first }
+            if let near = candidates.first(where: { $0.tunnel.eventLoop === loop }) { return near }
+            state.turn &+= 1
+            return candidates[Int(UInt(bitPattern: state.turn) % UInt(candidates.count))]
+        }
+    }
+
+    /// Any tunnel of the cluster.
+    package func first(of cluster: String) -> ConnectedTunnel? {
+        state.withLock { $0.tunnels[cluster]?.first }
+    }
+
+    package func add(_ tunnel: ConnectedTunnel, of cluster: String) {
+        let count = state.withLock { state in
+            state.tunnels[cluster, default: []].append(tunnel)
+            return state.tunnels[cluster]?.count ?? 0
+        }
+        report(cluster, count)
+    }
+
+    /// Takes a tunnel out of the rotation; one that is not there is ignored.
+    package func remove(_ id: String, of cluster: String) {
+        let count = state.withLock { state -> Int? in
+            guard state.tunnels[cluster]?.contains(where: { $0.id == id }) == true else { return nil }
+            state.tunnels[cluster]?.removeAll { $0.id == id }
+            let left = state.tunnels[cluster]?.count ?? 0
+            if left == 0 { state.tunnels[cluster] = nil }
+            return left
+        }
+        if let count { report(cluster, count) }
+    }
+
+    package var all: [ConnectedTunnel] { state.withLock { $0.tunnels.values.flatMap { $0 } } }
+
+    private func report(_ cluster: String, _ count: Int) {
+        Gauge(label: "gateway_tunnel_health", dimensions: [("cluster_uuid", cluster)]).record(count > 0 ? 1 : 0)
+    }
+}

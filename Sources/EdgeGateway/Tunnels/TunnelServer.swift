@@ -1,0 +1,155 @@
+package import Logging
+package import NIOCore
+import NIOHTTP1
+package import NIOSSL
+import ServiceLifecycle
+package import Settings
+import TunnelProtocol
+package import TunnelTransport
+
+/// Accepts agents' tunnels and serves each one's control channel.
+package struct TunnelServer: Service {
+    package struct Configuration: Sendable {
+        package var listen: HostAndPort
+        /// `nil` for plain text.
+        package var tls: NIOSSLContext?
+        package var instanceID: String
+        package var gatewayDomain: String
+        package var heartbeatInterval: Duration
+        package var tunnel: TunnelConfiguration
+        package var shutdownGrace: Duration
+
+        package init(
+            listen: HostAndPort, tls: NIOSSLContext?, instanceID: String, gatewayDomain: String,
+            heartbeatInterval: Duration, tunnel: TunnelConfiguration, shutdownGrace: Duration
+        ) {
+            self.listen = listen
+            self.tls = tls
+            self.instanceID = instanceID
+            self.gatewayDomain = gatewayDomain
+            self.heartbeatInterval = heartbeatInterval
+            self.tunnel = tunnel
+            self.shutdownGrace = shutdownGrace
+        }
+    }
+
+    private let configuration: Configuration
+    private let directory: ClusterDirectory
+    private let registry: RouteRegistry
+    private let tunnels: TunnelRegistry
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    private let onListening: @Sendable (SocketAddress) -> Void
+
+    package init(
+        configuration: Configuration, directory: ClusterDirectory, registry: RouteRegistry, tunnels: TunnelRegistry,
+        group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
+    ) {
+        self.configuration = configuration
+        self.directory = directory
+        self.registry = registry
+        self.tunnels = tunnels
+        self.group = group
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    /// Serves until graceful shutdown: then no tunnel is accepted any more, open ones are drained, and what has not
+    /// ended within the grace time is closed.
+    package func run() async throws {
+        let (accepted, admission) = AsyncStream.makeStream(of: TunnelSession.self)
+        let listener = try await TunnelAcceptor.bind(
+            host: configuration.listen.host, port: configuration.listen.port, tls: configuration.tls,
+            admission: Admission(server: self, sessions: admission), group: group)
+        logger.info(
+            "Listening",
+            metadata: ["listener": "agent", "address": "\(listener.localAddress.map(\.shown) ?? "")"])
+        if let address = listener.localAddress { onListening(address) }
+        await withGracefulShutdownHandler {
+            await withTaskCancellationHandler {
+                await withDiscardingTaskGroup { sessions in
+                    for await session in accepted { sessions.addTask { await session.run() } }
+                    try? await listener.close().get()
+                    await drain()
+                }
+            } onCancel: {
+                admission.finish()
+            }
+        } onGracefulShutdown: {
+            admission.finish()
+        }
+    }
+
+    private func drain() async {
+        let open = tunnels.all
+        for tunnel in open { tunnel.tunnel.drain(detail: "the gateway is shutting down") }
+        let deadline = ContinuousClock.now + configuration.shutdownGrace
+        for tunnel in open {
+            // Bounded waiting for work that ends on its own; a cancelled task stops waiting at once.
+            while ContinuousClock.now < deadline, (try? await tunnel.tunnel.streamCount()) ?? 0 > 0 {
+                guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { break }
+            }
+            tunnel.tunnel.close(.goingAway)
+        }
+    }
+
+    fileprivate func session(for cluster: String) -> TunnelSession {
+        let id = String(UInt64.random(in: .min ... .max), radix: 16)
+        let identity = GatewaySession.Identity(
+            clusterUUID: cluster, instanceID: configuration.instanceID, tunnelID: id,
+            gatewayDomain: configuration.gatewayDomain,
+            heartbeatIntervalMilliseconds: Int(configuration.heartbeatInterval / .milliseconds(1)))
+        return TunnelSession(identity: identity, registry: registry, tunnels: tunnels, logger: logger)
+    }
+
+    /// Lets agents in by their token.
+    private struct Admission: TunnelAdmission {
+        let server: TunnelServer
+        let sessions: AsyncStream<TunnelSession>.Continuation
+
+        func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<TunnelSession, TunnelRefusal> {
+            guard let token = TunnelHandshake.bearerToken(head.headers) else {
+                return .failure(TunnelRefusal(.unauthorized, "a bearer token is required"))
+            }
+            guard let cluster = server.directory.cluster(token: token) else {
+                return .failure(TunnelRefusal(.unauthorized, "the token belongs to no cluster"))
+            }
+            return .success(server.session(for: cluster))
+        }
+
+        func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?) {
+            server.logger.warning(
+                "Tunnel refused",
+                metadata: ["reason": "\(refusal)", "remote": "\(remote.map(\.shown) ?? "")"])
+        }
+
+        func observer(for session: TunnelSession) -> any TunnelObserver { session }
+
+        func configuration(for session: TunnelSession) -> TunnelConfiguration { server.configuration.tunnel }
+
+        func accepted(
+            _ tunnel: Tunnel, identity session: TunnelSession, observer: any TunnelObserver,
+            from remote: SocketAddress?
+        ) {
+            session.started(tunnel)
+            guard case .enqueued = sessions.yield(session) else {
+                tunnel.close(.goingAway)
+                return
+            }
+            server.logger.info(
+                "Tunnel accepted",
+                metadata: [
+                    "cluster_uuid": "\(session.cluster)", "tunnel": "\(session.id)",
+                    "remote": "\(remote.map(\.shown) ?? "")",
+                ])
+        }
+    }
+}
+
+extension SocketAddress {
+    /// `address:port`, as logs show it.
+    package var shown: String {
+        guard let ipAddress, let port else { return description }
+        return HostAndPort(host: ipAddress, port: port).description
+    }
+}

@@ -1,0 +1,144 @@
+import Logging
+import Metrics
+import NIOCore
+import Synchronization
+import TunnelProtocol
+import TunnelTransport
+
+/// The control channel of one tunnel: carries out what `GatewaySession` decides.
+///
+/// Messages arrive on the event loop and are handled, in order, by `run()`.
+final class TunnelSession: TunnelObserver {
+    /// Messages that may wait; an agent that sends faster than the registry takes them is cut off.
+    private static let inboxSize = 256
+    private static let handshakeTimeout = Duration.seconds(10)
+
+    private enum Event: Sendable {
+        case received(String)
+        case handshakeTimedOut
+    }
+
+    private let identity: GatewaySession.Identity
+    private let registry: RouteRegistry
+    private let tunnels: TunnelRegistry
+    private let logger: Logger
+    private let tunnel = Mutex<Tunnel?>(nil)
+    private let inbox: AsyncStream<Event>
+    private let post: AsyncStream<Event>.Continuation
+
+    var cluster: String { identity.clusterUUID }
+    var id: String { identity.tunnelID }
+
+    init(identity: GatewaySession.Identity, registry: RouteRegistry, tunnels: TunnelRegistry, logger: Logger) {
+        self.identity = identity
+        self.registry = registry
+        self.tunnels = tunnels
+        var logger = logger
+        logger[metadataKey: "cluster_uuid"] = "\(identity.clusterUUID)"
+        logger[metadataKey: "tunnel"] = "\(identity.tunnelID)"
+        self.logger = logger
+        (inbox, post) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.inboxSize))
+    }
+
+    // MARK: On the event loop
+
+    func started(_ tunnel: Tunnel) {
+        self.tunnel.withLock { $0 = tunnel }
+        let post = post
+        tunnel.eventLoop.scheduleTask(in: TimeAmount(Self.handshakeTimeout)) { post.yield(.handshakeTimedOut) }
+    }
+
+    func tunnelReceived(_ text: String) -> Bool {
+        if case .dropped = post.yield(.received(text)) { return false }
+        return true
+    }
+
+    func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? { nil }
+
+    func tunnelDraining(_ detail: String) {
+        // Out of the rotation at once; its open streams go on.
+        tunnels.remove(id, of: cluster)
+        logger.info("Tunnel drained by the agent", metadata: ["reason": "\(detail)"])
+    }
+
+    func tunnelTicked() {}
+
+    func tunnelClosed(_ reason: TunnelCloseReason) {
+        tunnels.remove(id, of: cluster)
+        logger.info("Tunnel closed", metadata: ["reason": "\(reason)"])
+        post.finish()
+    }
+
+    // MARK: On the control path
+
+    /// Handles control messages until the tunnel is closed.
+    func run() async {
+        guard let tunnel = tunnel.withLock({ $0 }) else { return }
+        var session = GatewaySession(identity: identity)
+        for await event in inbox {
+            switch event {
+            case .received(let text):
+                logger.debug("Control message received", metadata: ["message": "\(text)"])
+                await carryOut(session.received(ControlMessage.decode(text)), &session, tunnel)
+            case .handshakeTimedOut:
+                if let action = session.handshakeTimedOut() { await carryOut(action, &session, tunnel) }
+            }
+        }
+        self.tunnel.withLock { $0 = nil }
+    }
+
+    private func carryOut(_ action: GatewaySession.Action, _ session: inout GatewaySession, _ tunnel: Tunnel) async {
+        switch action {
+        case .send(let message):
+            send(message, tunnel)
+        case .establish(let welcome, let agentID, let agentVersion, _):
+            send(welcome, tunnel)
+            tunnels.add(ConnectedTunnel(id: id, tunnel: tunnel), of: cluster)
+            logger.info(
+                "Tunnel established", metadata: ["agent": "\(agentID)", "agent_version": "\(agentVersion)"])
+            // It may have ended meanwhile: then nobody else takes it out of the rotation.
+            if !tunnel.channel.isActive { tunnels.remove(id, of: cluster) }
+        case .apply(let change):
+            await apply(change, &session, tunnel)
+        case .refresh(let heartbeat):
+            do {
+                let digest = try await registry.refresh(cluster)
+                for action in session.refreshed(heartbeat, digest: digest) {
+                    await carryOut(action, &session, tunnel)
+                }
+            } catch {
+                logger.error("Routes could not be refreshed", metadata: ["error": "\(error)"])
+            }
+        case .note(let text):
+            logger.debug("Control message noted", metadata: ["note": "\(text)"])
+        case .close(let violation):
+            logger.warning("Tunnel violated the protocol", metadata: ["reason": "\(violation)"])
+            tunnel.close(.violated(violation))
+        }
+    }
+
+    private func apply(
+        _ change: GatewaySession.RouteChange, _ session: inout GatewaySession, _ tunnel: Tunnel
+    ) async {
+        logger.info(
+            "Ingress routes received",
+            metadata: [
+                "action": "\(change.action.rawValue)", "revision": .stringConvertible(change.revision),
+                "routes": .stringConvertible(change.routes.count + change.rejected.count),
+            ])
+        do {
+            let result = try await registry.apply(change, from: cluster)
+            await carryOut(
+                session.applied(change, accepted: result.accepted, rejected: result.rejected), &session, tunnel)
+        } catch {
+            // Not acknowledged: the agent sends its routes again with the next session or resync.
+            logger.error("Routes could not be stored", metadata: ["error": "\(error)"])
+            send(.resync(.init(reason: "the routes could not be stored")), tunnel)
+        }
+    }
+
+    private func send(_ message: ControlMessage, _ tunnel: Tunnel) {
+        logger.debug("Control message sent", metadata: ["message": "\(message.encoded())"])
+        tunnel.send(message)
+    }
+}

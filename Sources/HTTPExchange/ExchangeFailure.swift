@@ -1,0 +1,121 @@
+package import TunnelProtocol
+
+/// Why an exchange did not succeed, with everything that follows from it: status, code, and what to tell whom.
+package enum ExchangeFailure: Error, Hashable, Sendable {
+    case badRequest(String)
+    case headerTooLarge
+    case noSuchHost
+    case noSuchPath
+    /// The route exists, and no tunnel of its cluster is connected.
+    case clusterOffline
+    /// The tunnel ended while the exchange was under way.
+    case tunnelLost
+    /// The tunnel or the agent has no room for another stream.
+    case overloaded
+    /// The agent has not advertised what the gateway asked for.
+    case notAdvertised
+    case backendUnresolved
+    case backendUnreachable
+    case backendTimeout
+    case backendClosed
+    case backendInvalid
+    case idleTimeout
+    case internalError
+
+    /// Reads a RESET that ended the stream before its answer.
+    package init(_ code: ResetCode) {
+        self =
+            switch code {
+            case .refused, .overloaded: .overloaded
+            case .notAdvertised: .notAdvertised
+            case .backendUnresolved: .backendUnresolved
+            case .backendUnreachable: .backendUnreachable
+            case .backendTimeout: .backendTimeout
+            case .backendClosed: .backendClosed
+            case .backendInvalid: .backendInvalid
+            case .idleTimeout: .idleTimeout
+            case .cancelled: .backendClosed
+            default: .internalError
+            }
+    }
+
+    /// What the agent tells the gateway.
+    package var resetCode: ResetCode {
+        switch self {
+        case .badRequest, .headerTooLarge: .protocolError
+        case .noSuchHost, .noSuchPath, .notAdvertised: .notAdvertised
+        case .clusterOffline, .tunnelLost, .internalError: .internalError
+        case .overloaded: .overloaded
+        case .backendUnresolved: .backendUnresolved
+        case .backendUnreachable: .backendUnreachable
+        case .backendTimeout: .backendTimeout
+        case .backendClosed: .backendClosed
+        case .backendInvalid: .backendInvalid
+        case .idleTimeout: .idleTimeout
+        }
+    }
+
+    /// RFC 9110 §15.
+    package var status: UInt16 {
+        switch self {
+        case .badRequest: 400
+        case .noSuchHost, .noSuchPath: 404
+        case .headerTooLarge: 431
+        case .internalError: 500
+        case .notAdvertised, .backendUnresolved, .backendUnreachable, .backendClosed, .backendInvalid: 502
+        case .clusterOffline, .tunnelLost, .overloaded: 503
+        case .backendTimeout, .idleTimeout: 504
+        }
+    }
+
+    /// A stable snake_case name, for programs and logs.
+    package var code: String {
+        switch self {
+        case .badRequest: "bad_request"
+        case .headerTooLarge: "header_too_large"
+        case .noSuchHost: "no_such_host"
+        case .noSuchPath: "no_such_path"
+        case .clusterOffline: "cluster_offline"
+        case .tunnelLost: "tunnel_lost"
+        case .overloaded: "overloaded"
+        case .notAdvertised: "not_advertised"
+        case .backendUnresolved: "backend_unresolved"
+        case .backendUnreachable: "backend_unreachable"
+        case .backendTimeout: "backend_timeout"
+        case .backendClosed: "backend_closed"
+        case .backendInvalid: "backend_invalid"
+        case .idleTimeout: "idle_timeout"
+        case .internalError: "internal_error"
+        }
+    }
+
+    /// A sentence for the person who made the request.
+    package var detail: String {
+        switch self {
+        case .badRequest(let reason): "The request cannot be forwarded: \(reason)."
+        case .headerTooLarge: "The request's header fields are too large."
+        case .noSuchHost: "No application is served under this host name."
+        case .noSuchPath: "An application is served under this host name, but not under this path."
+        case .clusterOffline: "The cluster that serves this application is not connected. Try again shortly."
+        case .tunnelLost: "The connection to the cluster was lost before the application answered."
+        case .overloaded: "The connection to the cluster has as many requests as it can take. Try again shortly."
+        case .notAdvertised: "The cluster does not serve this host and path any more."
+        case .backendUnresolved: "The name of the application's Service does not resolve in its cluster."
+        case .backendUnreachable: "The application's Service does not accept connections."
+        case .backendTimeout: "The application did not answer in time."
+        case .backendClosed: "The application closed the connection before it answered."
+        case .backendInvalid: "The application's answer is not valid HTTP."
+        case .idleTimeout: "Nothing was sent or received for too long."
+        case .internalError: "The gateway could not handle the request."
+        }
+    }
+
+    /// Seconds after which another try makes sense, where one does.
+    package var retryAfter: Int? {
+        switch self {
+        case .clusterOffline, .tunnelLost: 5
+        case .overloaded: 1
+        default: nil
+        }
+    }
+}

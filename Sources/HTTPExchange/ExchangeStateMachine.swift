@@ -1,0 +1,151 @@
+package import NIOCore
+
+/// One proxied request, as both ends see it.
+///
+/// The *client* is where the request comes from and the *server* is where it goes to: at the gateway the public
+/// connection and the tunnel's stream, at the agent the tunnel's stream and the connection to the backend. The shell
+/// moves the bytes; this machine says what each event means for the other side, and when waiting has lasted too long.
+///
+/// Three promises: the client gets exactly one final head, or an abort where a head is already out; the server is
+/// cancelled as soon as nobody wants its answer; nothing is forwarded after an end.
+package struct ExchangeStateMachine: Hashable, Sendable {
+    /// How long nothing may happen.
+    package struct Timeouts: Hashable, Sendable {
+        /// From the last byte of the request that moved to the final response head.
+        package var response: TimeAmount
+        /// Once the head is there: between two bytes, in either direction.
+        package var idle: TimeAmount
+
+        package init(response: TimeAmount = .seconds(30), idle: TimeAmount = .minutes(5)) {
+            self.response = response
+            self.idle = idle
+        }
+    }
+
+    /// What to do with a part of the request.
+    package enum RequestAction: Hashable, Sendable {
+        case forward
+        /// The server does not want it any more.
+        case discard
+    }
+
+    /// What to do with a part of the response.
+    package enum ResponseAction: Hashable, Sendable {
+        case forward
+        /// Forward it; the exchange is over, and both sides are as good as new.
+        case forwardAndFinish
+        /// Forward it; the answer came before the request had ended. Cancel the server, and do not use the client's
+        /// connection for another request.
+        case forwardAndCut
+        /// Nobody wants it.
+        case discard
+        /// The server broke the order of parts.
+        case fail(Failed)
+    }
+
+    /// How an exchange ends early.
+    package enum Failed: Hashable, Sendable {
+        /// No final head is out: answer the client with the failure; cancel the server.
+        case answer(ExchangeFailure)
+        /// The client has part of an answer: break its connection or stream; cancel the server.
+        case abort(ExchangeFailure)
+        /// It is over already.
+        case nothing
+    }
+
+    private enum Request: Hashable {
+        case streaming
+        case ended
+    }
+
+    private enum Response: Hashable {
+        case awaitingHead
+        case streaming
+        /// The whole answer went out, or the exchange failed.
+        case ended
+    }
+
+    private let timeouts: Timeouts
+    private var request: Request
+    private var response = Response.awaitingHead
+    private var lastActivity: NIODeadline
+
+    package init(requestEnded: Bool, now: NIODeadline, timeouts: Timeouts) {
+        request = requestEnded ? .ended : .streaming
+        lastActivity = now
+        self.timeouts = timeouts
+    }
+
+    package var isOver: Bool { response == .ended }
+    package var hasResponseHead: Bool { response != .awaitingHead }
+    package var requestHasEnded: Bool { request == .ended }
+
+    /// The moment `checkDeadline` is worth calling.
+    package var deadline: NIODeadline {
+        lastActivity + (response == .awaitingHead ? timeouts.response : timeouts.idle)
+    }
+
+    /// Part of the request's body, or its end, came from the client.
+    package mutating func requestPart(isEnd: Bool, now: NIODeadline) -> RequestAction {
+        guard request == .streaming, response != .ended else { return .discard }
+        lastActivity = now
+        if isEnd { request = .ended }
+        return .forward
+    }
+
+    /// A response head came from the server. Informational ones (1xx, not 101) may precede the final one.
+    package mutating func responseHead(isInformational: Bool, isEnd: Bool, now: NIODeadline) -> ResponseAction {
+        switch response {
+        case .ended: return .discard
+        case .streaming: return .fail(fail(.backendInvalid))
+        case .awaitingHead:
+            lastActivity = now
+            guard !isInformational else { return .forward }
+            response = .streaming
+            return isEnd ? finish() : .forward
+        }
+    }
+
+    /// Part of the response's body, or its end, came from the server.
+    package mutating func responsePart(isEnd: Bool, now: NIODeadline) -> ResponseAction {
+        switch response {
+        case .ended: return .discard
+        case .awaitingHead: return .fail(fail(.backendInvalid))
+        case .streaming:
+            lastActivity = now
+            return isEnd ? finish() : .forward
+        }
+    }
+
+    /// Bytes moved onward in either direction: a slow reader is not an idle one.
+    package mutating func progressed(now: NIODeadline) { lastActivity = now }
+
+    /// The client went away. Returns whether the server must be cancelled.
+    package mutating func clientClosed() -> Bool {
+        defer { response = .ended }
+        return response != .ended
+    }
+
+    /// The server cannot go on.
+    package mutating func serverFailed(_ failure: ExchangeFailure) -> Failed { fail(failure) }
+
+    /// Time has passed.
+    package mutating func checkDeadline(now: NIODeadline) -> Failed {
+        guard response != .ended, now >= deadline else { return .nothing }
+        return fail(response == .awaitingHead ? .backendTimeout : .idleTimeout)
+    }
+
+    private mutating func finish() -> ResponseAction {
+        response = .ended
+        return request == .ended ? .forwardAndFinish : .forwardAndCut
+    }
+
+    private mutating func fail(_ failure: ExchangeFailure) -> Failed {
+        defer { response = .ended }
+        switch response {
+        case .awaitingHead: return .answer(failure)
+        case .streaming: return .abort(failure)
+        case .ended: return .nothing
+        }
+    }
+}

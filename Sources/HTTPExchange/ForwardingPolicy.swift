@@ -1,0 +1,57 @@
+package import NIOHTTP1
+
+/// How the gateway rewrites a request's fields: ruling 1 of the design.
+///
+/// End-to-end fields pass untouched. Hop-by-hop fields go. What a client says about who it is and how it came
+/// (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) is believed from trusted proxies only and replaced otherwise.
+package struct ForwardingPolicy: Sendable {
+    /// Lower-case names removed from every request, by the operator's wish.
+    package var strippedRequestFields: Set<String>
+
+    package init(strippedRequestFields: Set<String> = []) {
+        self.strippedRequestFields = Set(strippedRequestFields.map { $0.lowercased() })
+    }
+
+    /// The fields of a request as the application will see them, without `Host`.
+    ///
+    /// - Parameters:
+    ///   - client: the address of the public connection's peer.
+    ///   - isTrusted: whether that peer is a proxy whose forwarding fields are believed.
+    ///   - scheme: `http` or `https`, of that connection.
+    ///   - authority: the `Host` field the client sent.
+    ///   - routeStrips: lower-case names the route asks to remove.
+    package func requestFields(
+        _ fields: HTTPHeaders, client: String, isTrusted: Bool, scheme: String, authority: String,
+        routeStrips: Set<String> = []
+    ) -> HTTPHeaders {
+        var result = HopByHop.removed(from: fields) { name in
+            switch name.utf8.count {
+            case 4: if name.lowercased() == "host" { return true }
+            case 9...18: if Self.isForwardingField(name) { return true }
+            default: break
+            }
+            guard !strippedRequestFields.isEmpty || !routeStrips.isEmpty else { return false }
+            let lowered = name.lowercased()
+            return strippedRequestFields.contains(lowered) || routeStrips.contains(lowered)
+        }
+        guard isTrusted else {
+            result.add(name: "X-Forwarded-For", value: client)
+            result.add(name: "X-Forwarded-Proto", value: scheme)
+            result.add(name: "X-Forwarded-Host", value: authority)
+            return result
+        }
+        let chain = fields["X-Forwarded-For"]
+        result.add(name: "X-Forwarded-For", value: (chain + [client]).joined(separator: ", "))
+        result.add(name: "X-Forwarded-Proto", value: fields.first(name: "X-Forwarded-Proto") ?? scheme)
+        result.add(name: "X-Forwarded-Host", value: fields.first(name: "X-Forwarded-Host") ?? authority)
+        for name in ["Forwarded", "X-Forwarded-Port", "X-Real-IP"] {
+            for value in fields[name] { result.add(name: name, value: value) }
+        }
+        return result
+    }
+
+    private static func isForwardingField(_ name: String) -> Bool {
+        let lowered = name.lowercased()
+        return lowered.hasPrefix("x-forwarded-") || lowered == "forwarded" || lowered == "x-real-ip"
+    }
+}

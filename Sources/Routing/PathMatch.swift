@@ -1,0 +1,48 @@
+/// How a route's path is compared with a request's.
+///
+/// Paths are compared as sent, byte for byte: no percent-decoding and no removal of dot segments, because what reaches
+/// the application is the same bytes.
+package enum PathMatch: Hashable, Sendable, CustomStringConvertible {
+    /// The whole path, and nothing else.
+    case exact(String)
+    /// The path and everything below it, by whole segments (`/foo` covers `/foo`, `/foo/` and `/foo/bar`, not
+    /// `/foobar`). Stored without trailing slashes; the root is the empty string.
+    case prefix(String)
+
+    /// Reads a path and path type as an Ingress spells them. `ImplementationSpecific` is served as `Prefix`.
+    package init(path: String, type: PathType) {
+        switch type {
+        case .exact: self = .exact(path)
+        case .prefix, .implementationSpecific:
+            var trimmed = path[...]
+            while trimmed.utf8.last == UInt8(ascii: "/") { trimmed = trimmed.dropLast() }
+            self = .prefix(String(trimmed))
+        }
+    }
+
+    /// Whether a request path (without its query) is covered.
+    package func matches(_ requestPath: some StringProtocol) -> Bool {
+        switch self {
+        case .exact(let path): return path.utf8.elementsEqual(requestPath.utf8)
+        case .prefix(let prefix):
+            let path = requestPath.utf8
+            guard path.starts(with: prefix.utf8) else { return false }
+            let rest = path.dropFirst(prefix.utf8.count)
+            return rest.isEmpty || rest.first == UInt8(ascii: "/")
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .exact(let path): "= \(path)"
+        case .prefix(let path): "\(path)/"
+        }
+    }
+}
+
+/// The Ingress path types (`networking.k8s.io/v1`), spelled as in its API and in `ingress_routes` messages.
+package enum PathType: String, Codable, Hashable, Sendable, CaseIterable {
+    case exact = "Exact"
+    case prefix = "Prefix"
+    case implementationSpecific = "ImplementationSpecific"
+}

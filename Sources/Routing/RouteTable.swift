@@ -1,0 +1,73 @@
+/// An immutable snapshot that answers "which route wins" for a request's host and path.
+///
+/// Order of precedence: the exact host before the wildcard that covers it; within the host an exact path before
+/// prefixes, and among prefixes the one with most bytes. A host that is listed hides the wildcard even where none of
+/// its paths match, as the Ingress API's longest-match rule has it.
+package struct RouteTable<Value: Sendable>: Sendable {
+    private var hosts: [String: HostRoutes<Value>]
+
+    package init() { hosts = [:] }
+
+    /// Where two entries share a key, the later one wins.
+    package init(_ entries: some Sequence<(RouteKey, Value)>) {
+        var grouped: [String: [(PathMatch, Value)]] = [:]
+        for (key, value) in entries { grouped[key.host.text, default: []].append((key.match, value)) }
+        hosts = grouped.mapValues { HostRoutes($0) }
+    }
+
+    package var hostCount: Int { hosts.count }
+
+    /// Puts one host's routes in place of those it had; `nil` removes the host.
+    package mutating func replace(host: Hostname, with routes: HostRoutes<Value>?) {
+        hosts[host.text] = routes
+    }
+
+    /// - Parameters:
+    ///   - host: as `RequestHost.normalize` returns it.
+    ///   - path: the raw path without its query.
+    package func lookup(host: String, path: some StringProtocol) -> RouteLookup<Value> {
+        if let routes = hosts[host] { return routes.lookup(path: path) }
+        if let dot = host.utf8.firstIndex(of: UInt8(ascii: ".")), dot != host.startIndex,
+            let routes = hosts["*" + host[dot...]]
+        {
+            return routes.lookup(path: path)
+        }
+        return .noSuchHost
+    }
+}
+
+/// The answer of a `RouteTable`.
+package enum RouteLookup<Value: Sendable>: Sendable {
+    case found(Value)
+    /// The host is served, the path is not.
+    case noSuchPath
+    case noSuchHost
+}
+
+extension RouteLookup: Equatable where Value: Equatable {}
+
+/// The routes of one host, ready to be searched.
+package struct HostRoutes<Value: Sendable>: Sendable {
+    private var exact: [String: Value] = [:]
+    /// Longest first.
+    private var prefixes: [(path: PathMatch, length: Int, value: Value)] = []
+
+    /// Where two entries share a match, the later one wins.
+    package init(_ entries: [(PathMatch, Value)]) {
+        var byPrefix: [String: Value] = [:]
+        for (match, value) in entries {
+            switch match {
+            case .exact(let path): exact[path] = value
+            case .prefix(let path): byPrefix[path] = value
+            }
+        }
+        prefixes = byPrefix.map { (path: .prefix($0.key), length: $0.key.utf8.count, value: $0.value) }
+            .sorted { $0.length > $1.length }
+    }
+
+    package func lookup(path: some StringProtocol) -> RouteLookup<Value> {
+        if !exact.isEmpty, let value = exact[String(path)] { return .found(value) }
+        for candidate in prefixes where candidate.path.matches(path) { return .found(candidate.value) }
+        return .noSuchPath
+    }
+}

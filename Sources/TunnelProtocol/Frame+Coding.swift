@@ -1,0 +1,296 @@
+package import NIOCore
+import NIOHTTP1
+
+/// The numbers of the frame header: length u24, type u8, flags u8, stream u32, all big-endian.
+enum FrameWire {
+    static let headerSize = 9
+
+    static let data: UInt8 = 0
+    static let headers: UInt8 = 1
+    static let window: UInt8 = 2
+    static let reset: UInt8 = 3
+    static let goAway: UInt8 = 4
+
+    static let endStream: UInt8 = 0x01
+
+    static let requestBlock: UInt8 = 1
+    static let responseBlock: UInt8 = 2
+    static let trailerBlock: UInt8 = 3
+}
+
+// MARK: - Writing
+
+extension ByteBuffer {
+    private mutating func writeFrameHeader(length: Int, type: UInt8, flags: UInt8, stream: UInt32) {
+        writeMultipleIntegers(UInt32(length) << 8 | UInt32(type), flags, stream)
+    }
+
+    /// Appends a frame whose payload length is known only once it is written.
+    private mutating func writeFrame(
+        type: UInt8, flags: UInt8, stream: UInt32, payload: (inout ByteBuffer) -> Void
+    ) {
+        let start = writerIndex
+        writeFrameHeader(length: 0, type: type, flags: flags, stream: stream)
+        payload(&self)
+        let length = writerIndex - start - FrameWire.headerSize
+        setInteger(UInt32(length) << 8 | UInt32(type), at: start)
+    }
+
+    /// Appends the header of a DATA frame; its `length` bytes of payload must follow.
+    mutating func writeDataFrameHeader(stream: StreamID, length: Int, endStream: Bool) {
+        writeFrameHeader(
+            length: length, type: FrameWire.data, flags: endStream ? FrameWire.endStream : 0, stream: stream.rawValue)
+    }
+
+    /// Appends a frame as it goes on the wire.
+    package mutating func writeFrame(_ frame: Frame) {
+        switch frame {
+        case .headers(let stream, let block, let endStream):
+            let flags = endStream ? FrameWire.endStream : 0
+            writeFrame(type: FrameWire.headers, flags: flags, stream: stream.rawValue) { $0.writeHeaderBlock(block) }
+        case .data(let stream, let bytes, let endStream):
+            writeDataFrameHeader(stream: stream, length: bytes.readableBytes, endStream: endStream)
+            writeImmutableBuffer(bytes)
+        case .window(let stream, let increment):
+            writeFrameHeader(length: 4, type: FrameWire.window, flags: 0, stream: stream.rawValue)
+            writeInteger(increment)
+        case .reset(let stream, let code, let detail):
+            writeFrame(type: FrameWire.reset, flags: 0, stream: stream.rawValue) {
+                $0.writeInteger(code.rawValue)
+                $0.writeDetail(detail)
+            }
+        case .goAway(let lastStreamID, let detail):
+            writeFrame(type: FrameWire.goAway, flags: 0, stream: 0) {
+                $0.writeInteger(lastStreamID.rawValue)
+                $0.writeDetail(detail)
+            }
+        }
+    }
+
+    private mutating func writeDetail(_ detail: String) {
+        guard detail.utf8.count > FrameLimits.maxDetailSize else {
+            writeString(detail)
+            return
+        }
+        // Cut at a character boundary, so that what arrives is still UTF-8.
+        var cut = detail.utf8.index(detail.startIndex, offsetBy: FrameLimits.maxDetailSize)
+        while cut.samePosition(in: detail) == nil { cut = detail.utf8.index(before: cut) }
+        writeSubstring(detail[..<cut])
+    }
+
+    private mutating func writeHeaderBlock(_ block: HeaderBlock) {
+        switch block {
+        case .request(let head):
+            writeInteger(FrameWire.requestBlock)
+            writeInteger(head.window)
+            writeShortText(head.method)
+            writeShortText(head.upgrade)
+            writeText(head.authority)
+            writeText(head.target)
+            writeFields(head.fields)
+        case .response(let head):
+            writeInteger(FrameWire.responseBlock)
+            writeInteger(head.status)
+            writeFields(head.fields)
+        case .trailers(let fields):
+            writeInteger(FrameWire.trailerBlock)
+            writeFields(fields)
+        }
+    }
+
+    private mutating func writeFields(_ fields: HTTPHeaders) {
+        writeInteger(UInt16(clamping: fields.count))
+        for (name, value) in fields {
+            writeText(name)
+            writeText(value)
+        }
+    }
+
+    private mutating func writeShortText(_ text: String) {
+        let start = writerIndex
+        writeInteger(UInt8(0))
+        setInteger(UInt8(clamping: writeString(text)), at: start)
+    }
+
+    private mutating func writeText(_ text: String) {
+        let start = writerIndex
+        writeInteger(UInt16(0))
+        setInteger(UInt16(clamping: writeString(text)), at: start)
+    }
+}
+
+extension HeaderBlock {
+    /// Whether every part fits its length field and the block fits a frame (see `FrameLimits`).
+    ///
+    /// What fails this check must be refused before it is sent: 431 for a request, 502 for an answer.
+    package var isSendable: Bool {
+        func fits(_ fields: HTTPHeaders) -> Bool {
+            var total = 64
+            for (name, value) in fields {
+                guard name.utf8.count <= 0xFFFF, value.utf8.count <= 0xFFFF else { return false }
+                total += name.utf8.count + value.utf8.count + 4
+            }
+            return fields.count <= 0xFFFF && total <= FrameLimits.maxHeaderBlockSize / 2
+        }
+        switch self {
+        case .request(let head):
+            return head.method.utf8.count <= 0xFF && head.upgrade.utf8.count <= 0xFF
+                && head.authority.utf8.count + head.target.utf8.count <= 0x7FFF && fits(head.fields)
+        case .response(let head): return fits(head.fields)
+        case .trailers(let fields): return fits(fields)
+        }
+    }
+}
+
+// MARK: - Reading
+
+/// Cuts the payload of a WebSocket binary message into frames.
+package struct FrameReader {
+    private var message: ByteBuffer
+
+    package init(_ message: ByteBuffer) { self.message = message }
+
+    /// The next frame of a known type, or `nil` at the message's end. Frames of unknown types are passed over.
+    package mutating func next() throws(ProtocolViolation) -> Frame? {
+        while message.readableBytes > 0 {
+            guard let (lengthAndType, flags, stream) = message.readMultipleIntegers(as: (UInt32, UInt8, UInt32).self)
+            else { throw ProtocolViolation(.truncated, "the message ends inside a frame header") }
+            let type = UInt8(truncatingIfNeeded: lengthAndType)
+            let length = Int(lengthAndType >> 8)
+            guard var payload = message.readSlice(length: length) else {
+                throw ProtocolViolation(.truncated, "the message ends inside a frame of type \(type)")
+            }
+            if let frame = try Self.decode(type: type, flags: flags, stream: StreamID(stream), payload: &payload) {
+                return frame
+            }
+        }
+        return nil
+    }
+
+    private static func decode(
+        type: UInt8, flags: UInt8, stream: StreamID, payload: inout ByteBuffer
+    ) throws(ProtocolViolation) -> Frame? {
+        let endStream = flags & FrameWire.endStream != 0
+        let frame: Frame
+        switch type {
+        case FrameWire.data:
+            guard payload.readableBytes <= FrameLimits.maxDataSize else {
+                throw ProtocolViolation(.tooLarge, "DATA of \(payload.readableBytes) bytes on stream \(stream)")
+            }
+            return .data(stream, payload, endStream: endStream)
+        case FrameWire.headers:
+            guard payload.readableBytes <= FrameLimits.maxHeaderBlockSize else {
+                throw ProtocolViolation(.tooLarge, "HEADERS of \(payload.readableBytes) bytes on stream \(stream)")
+            }
+            frame = .headers(stream, try readHeaderBlock(&payload), endStream: endStream)
+        case FrameWire.window:
+            guard let increment: UInt32 = payload.readInteger() else { throw truncated("WINDOW") }
+            frame = .window(stream, increment: increment)
+        case FrameWire.reset:
+            guard let code: UInt32 = payload.readInteger() else { throw truncated("RESET") }
+            frame = .reset(stream, ResetCode(rawValue: code), detail: try readDetail(&payload))
+        case FrameWire.goAway:
+            guard let last: UInt32 = payload.readInteger() else { throw truncated("GOAWAY") }
+            frame = .goAway(lastStreamID: StreamID(last), detail: try readDetail(&payload))
+        default:
+            return nil
+        }
+        guard payload.readableBytes == 0 else {
+            throw ProtocolViolation(.malformedFrame, "\(payload.readableBytes) bytes after a frame of type \(type)")
+        }
+        return frame
+    }
+
+    private static func truncated(_ what: String) -> ProtocolViolation {
+        ProtocolViolation(.truncated, "\(what) ends before its fields do")
+    }
+
+    private static func readDetail(_ payload: inout ByteBuffer) throws(ProtocolViolation) -> String {
+        guard payload.readableBytes <= FrameLimits.maxDetailSize else {
+            throw ProtocolViolation(.tooLarge, "a detail of \(payload.readableBytes) bytes")
+        }
+        return payload.readString(length: payload.readableBytes) ?? ""
+    }
+
+    private static func readHeaderBlock(_ payload: inout ByteBuffer) throws(ProtocolViolation) -> HeaderBlock {
+        guard let kind: UInt8 = payload.readInteger() else { throw truncated("HEADERS") }
+        switch kind {
+        case FrameWire.requestBlock:
+            guard let window: UInt32 = payload.readInteger(),
+                let method = payload.readShortText(), let upgrade = payload.readShortText(),
+                let authority = payload.readText(), let target = payload.readText()
+            else { throw truncated("HEADERS") }
+            guard FieldSyntax.isName(method), !target.isEmpty, FieldSyntax.isTarget(target),
+                FieldSyntax.isTarget(authority), FieldSyntax.isValue(upgrade)
+            else { throw ProtocolViolation(.malformedFrame, "a request line that is not allowed in HTTP") }
+            return .request(
+                RequestHead(
+                    method: method, authority: authority, target: target, upgrade: upgrade, window: window,
+                    fields: try readFields(&payload)))
+        case FrameWire.responseBlock:
+            guard let status: UInt16 = payload.readInteger() else { throw truncated("HEADERS") }
+            guard (100...999).contains(status) else {
+                throw ProtocolViolation(.malformedFrame, "a response with status \(status)")
+            }
+            return .response(ResponseHead(status: status, fields: try readFields(&payload)))
+        case FrameWire.trailerBlock:
+            return .trailers(try readFields(&payload))
+        default:
+            throw ProtocolViolation(.malformedFrame, "HEADERS of unknown kind \(kind)")
+        }
+    }
+
+    private static func readFields(_ payload: inout ByteBuffer) throws(ProtocolViolation) -> HTTPHeaders {
+        guard let count: UInt16 = payload.readInteger() else { throw truncated("HEADERS") }
+        // Four bytes are the least a field takes: a false count must not reserve memory.
+        guard Int(count) * 4 <= payload.readableBytes else { throw truncated("HEADERS") }
+        var fields = HTTPHeaders()
+        fields.reserveCapacity(Int(count))
+        for _ in 0..<count {
+            guard let name = payload.readText(), let value = payload.readText() else { throw truncated("HEADERS") }
+            guard FieldSyntax.isName(name), FieldSyntax.isValue(value) else {
+                throw ProtocolViolation(.malformedFrame, "a field whose name or value is not allowed in HTTP")
+            }
+            fields.add(name: name, value: value)
+        }
+        return fields
+    }
+}
+
+extension ByteBuffer {
+    fileprivate mutating func readShortText() -> String? {
+        guard let length: UInt8 = readInteger() else { return nil }
+        return readString(length: Int(length))
+    }
+
+    fileprivate mutating func readText() -> String? {
+        guard let length: UInt16 = readInteger() else { return nil }
+        return readString(length: Int(length))
+    }
+}
+
+/// What HTTP allows in a field (RFC 9110 §5.1, §5.5): a peer must not be able to smuggle a line break through.
+package enum FieldSyntax {
+    package static func isName(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.allSatisfy { isTokenByte($0) }
+    }
+
+    package static func isValue(_ value: String) -> Bool {
+        value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }
+    }
+
+    /// Whether a request target or authority can stand in a request line: no space, no control byte.
+    package static func isTarget(_ target: String) -> Bool {
+        target.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F }
+    }
+
+    private static func isTokenByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        case 0x21, 0x23...0x27, 0x2A, 0x2B, 0x2D, 0x2E, 0x5E, 0x5F, 0x60, 0x7C, 0x7E: true
+        default: false
+        }
+    }
+}

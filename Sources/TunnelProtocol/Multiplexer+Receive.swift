@@ -1,0 +1,133 @@
+import NIOCore
+import NIOHTTP1
+
+extension Multiplexer {
+    /// Takes in one frame from the peer.
+    package mutating func receive(_ frame: Frame) -> Action {
+        switch frame {
+        case .headers(let id, .request(let head), let endStream): return receive(id, request: head, endStream)
+        case .headers(let id, .response(let head), let endStream): return receive(id, response: head, endStream)
+        case .headers(let id, .trailers(let fields), let endStream): return receive(id, trailers: fields, endStream)
+        case .data(let id, let bytes, let endStream): return receive(id, bytes, endStream)
+        case .window(let id, let increment): return receive(id, credit: increment)
+        case .reset(let id, let code, let detail):
+            guard streams[id] != nil else { return unknown(id, "RESET") }
+            remove(id)
+            return .reset(id, code, detail: detail)
+        case .goAway(let last, let detail): return receive(goAway: last, detail)
+        }
+    }
+
+    private mutating func receive(_ id: StreamID, request head: RequestHead, _ endStream: Bool) -> Action {
+        guard role == .agent else {
+            return .close(ProtocolViolation(.unexpectedFrame, "a request on stream \(id): only the gateway opens them"))
+        }
+        guard id > lastStreamID, id.rawValue <= UInt32(Int32.max) else {
+            return .close(ProtocolViolation(.badStreamID, "stream \(id) opened after stream \(lastStreamID)"))
+        }
+        lastStreamID = id
+        if isDraining {
+            urgent.writeFrame(.reset(id, .refused, detail: "draining"))
+            return .none
+        }
+        guard streams.count < maxStreams else {
+            urgent.writeFrame(.reset(id, .refused, detail: "as many streams as allowed are open"))
+            return .none
+        }
+        guard Int(head.window) <= SendWindow.largest else {
+            return .close(ProtocolViolation(.badCredit, "stream \(id) opened with a window of \(head.window)"))
+        }
+        var window = ReceiveWindow(granted: 0)
+        if !endStream {
+            let opening = FrameLimits.initialRequestCredit
+            guard budget.free >= opening, let grant = budget.openingGrant(limits: limits) else {
+                urgent.writeFrame(.reset(id, .overloaded, detail: "the tunnel's memory budget is used up"))
+                return .none
+            }
+            window.raise(by: max(grant, opening))
+            budget.reserve(window.window)
+            if grant > opening { urgent.writeFrame(.window(id, increment: UInt32(grant - opening))) }
+        }
+        streams[id] = Stream(
+            sent: .head, received: endStream ? .ended : .body, sendWindow: SendWindow(credit: Int(head.window)),
+            receiveWindow: window)
+        return .opened(id, head, endStream: endStream)
+    }
+
+    private mutating func receive(_ id: StreamID, response head: ResponseHead, _ endStream: Bool) -> Action {
+        guard role == .gateway else {
+            return .close(ProtocolViolation(.unexpectedFrame, "a response on stream \(id) from the gateway"))
+        }
+        guard var stream = streams[id] else { return unknown(id, "HEADERS") }
+        guard stream.received == .head else {
+            return .close(ProtocolViolation(.unexpectedFrame, "a second final head on stream \(id)"))
+        }
+        if head.isInformational {
+            guard !endStream else {
+                return .close(ProtocolViolation(.unexpectedFrame, "stream \(id) ends with status \(head.status)"))
+            }
+        } else {
+            stream.received = .body
+            if endStream { end(&stream) }
+            update(id, stream)
+        }
+        return .responded(id, head, endStream: endStream)
+    }
+
+    private mutating func receive(_ id: StreamID, trailers: HTTPHeaders, _ endStream: Bool) -> Action {
+        guard var stream = streams[id] else { return unknown(id, "HEADERS") }
+        guard stream.received == .body, endStream else {
+            return .close(ProtocolViolation(.unexpectedFrame, "trailers outside the body of stream \(id)"))
+        }
+        end(&stream)
+        update(id, stream)
+        return .trailers(id, trailers)
+    }
+
+    private mutating func receive(_ id: StreamID, _ bytes: ByteBuffer, _ endStream: Bool) -> Action {
+        guard var stream = streams[id] else { return unknown(id, "DATA") }
+        guard stream.received == .body else {
+            return .close(ProtocolViolation(.unexpectedFrame, "DATA outside the body of stream \(id)"))
+        }
+        guard stream.receiveWindow.received(bytes.readableBytes) else {
+            return .close(
+                ProtocolViolation(
+                    .creditExceeded,
+                    "\(bytes.readableBytes) bytes on stream \(id), whose credit is \(stream.receiveWindow.outstanding)"))
+        }
+        if endStream { end(&stream) }
+        update(id, stream)
+        return .data(id, bytes, endStream: endStream)
+    }
+
+    private mutating func receive(_ id: StreamID, credit increment: UInt32) -> Action {
+        guard var stream = streams[id] else { return unknown(id, "WINDOW") }
+        guard stream.sendWindow.add(increment) else {
+            return .close(ProtocolViolation(.badCredit, "an increment of \(increment) on stream \(id)"))
+        }
+        makeReadyIfPossible(id, &stream)
+        streams[id] = stream
+        return .none
+    }
+
+    private mutating func receive(goAway last: StreamID, _ detail: String) -> Action {
+        // The peer opens streams only towards the agent: there GOAWAY just says that no more will come.
+        isDraining = true
+        guard role == .gateway else { return .draining(unprocessed: [], detail: detail) }
+        let unprocessed = streams.keys.filter { $0 > last }.sorted()
+        for id in unprocessed { remove(id) }
+        return .draining(unprocessed: unprocessed, detail: detail)
+    }
+
+    private mutating func end(_ stream: inout Stream) {
+        stream.received = .ended
+        stream.receiveWindow.ended(budget: &budget)
+    }
+
+    /// A frame for a stream that is not open: it crossed our RESET (or the end of the stream) on the wire, unless the
+    /// stream was never opened at all.
+    private func unknown(_ id: StreamID, _ what: String) -> Action {
+        guard id > lastStreamID || id.rawValue == 0 else { return .none }
+        return .close(ProtocolViolation(.badStreamID, "\(what) on stream \(id), which was never opened"))
+    }
+}

@@ -1,0 +1,71 @@
+import DequeModule
+package import NIOCore
+import NIOHTTP1
+
+extension Multiplexer {
+    /// What became of the streams that had their turn.
+    package struct Written: Equatable {
+        /// Their source was told to stop and may go on now.
+        package var released: [StreamID] = []
+        /// Both directions have ended.
+        package var finished: [StreamID] = []
+    }
+
+    /// Appends frames to `message` until it holds about `limit` bytes or there is nothing left to send: urgent frames
+    /// first, then the ready streams in turn.
+    ///
+    package mutating func write(into message: inout ByteBuffer, limit: Int) -> Written {
+        if urgent.readableBytes > 0 {
+            message.writeBuffer(&urgent)
+            // Keep a small buffer for the next head, give a large one back.
+            if urgent.capacity > 64 * 1024 { urgent = ByteBuffer() } else { urgent.clear() }
+        }
+        var written = Written()
+        while message.readableBytes < limit, let id = ready.popFirst() {
+            guard var stream = streams[id] else { continue }
+            stream.isReady = false
+            takeTurn(id, &stream, &message)
+            if stream.isHeldBack, stream.outbound.bytes < limits.sendQueueLow {
+                stream.isHeldBack = false
+                written.released.append(id)
+            }
+            makeReadyIfPossible(id, &stream)
+            update(id, stream)
+            if stream.isOver { written.finished.append(id) }
+        }
+        return written
+    }
+
+    /// Sends at most one turn of a stream, in one DATA frame, and its end if that is due.
+    private mutating func takeTurn(_ id: StreamID, _ stream: inout Stream, _ message: inout ByteBuffer) {
+        let size = min(stream.outbound.bytes, stream.sendWindow.credit, limits.turn)
+        let isLast = size == stream.outbound.bytes
+        var endsHere = false
+        if isLast, case .plain = stream.outbound.end { endsHere = true }
+
+        if size > 0 || endsHere {
+            message.writeDataFrameHeader(stream: id, length: size, endStream: endsHere)
+            stream.outbound.move(size, into: &message)
+            stream.sendWindow.spend(size)
+        }
+        if endsHere {
+            stream.sent = .ended
+        } else if isLast, case .trailers(let fields) = stream.outbound.end {
+            message.writeFrame(.headers(id, .trailers(fields), endStream: true))
+            stream.sent = .ended
+        }
+    }
+}
+
+extension Multiplexer.OutboundQueue {
+    fileprivate mutating func move(_ count: Int, into message: inout ByteBuffer) {
+        bytes -= count
+        var left = count
+        while left > 0 {
+            guard let slice = chunks[0].readSlice(length: min(left, chunks[0].readableBytes)) else { return }
+            left -= slice.readableBytes
+            message.writeImmutableBuffer(slice)
+            if chunks[0].readableBytes == 0 { chunks.removeFirst() }
+        }
+    }
+}

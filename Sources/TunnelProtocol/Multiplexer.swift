@@ -1,0 +1,239 @@
+import DequeModule
+package import NIOCore
+package import NIOHTTP1
+
+/// The streams of one tunnel: who may send what, how much, and in which order it leaves.
+///
+/// Everything here is decided and nothing is done: a shell feeds in frames (`receive`), carries out the actions, and
+/// fetches bytes to write (`write`) whenever its socket can take some.
+///
+/// Both ends run the same flow control and the same writer; they differ in who opens streams (`Role`) and hence in
+/// which kind of head they may receive. What cannot happen is classified: a mistake of this side's caller is a
+/// precondition, a mistake of the peer is `.close(ProtocolViolation)`, and a frame that crossed our RESET on the wire
+/// is ignored.
+package struct Multiplexer {
+    package enum Role: Hashable, Sendable {
+        /// Opens streams, sends requests, receives responses.
+        case gateway
+        /// Accepts streams, receives requests, sends responses.
+        case agent
+    }
+
+    /// What the caller has to do about a received frame.
+    package enum Action: Equatable {
+        /// Nothing: flow control, or a harmless race.
+        case none
+        /// A request arrived (agent only).
+        case opened(StreamID, RequestHead, endStream: Bool)
+        /// A response head arrived (gateway only).
+        case responded(StreamID, ResponseHead, endStream: Bool)
+        /// Bytes of a body arrived; report them with `consumed` once they are written onward.
+        case data(StreamID, ByteBuffer, endStream: Bool)
+        /// Trailers arrived; the peer's direction has ended.
+        case trailers(StreamID, HTTPHeaders)
+        /// The peer ended the stream.
+        case reset(StreamID, ResetCode, detail: String)
+        /// The peer accepts no more streams; the listed ones were never processed.
+        case draining(unprocessed: [StreamID], detail: String)
+        /// The peer broke the protocol; the tunnel must be closed.
+        case close(ProtocolViolation)
+    }
+
+    package enum OpenResult: Equatable {
+        case opened(StreamID)
+        /// The peer or this side is draining, or the stream numbers are used up: try another tunnel.
+        case draining
+        /// As many streams as allowed are open.
+        case streamLimit
+        /// The memory budget is reserved.
+        case memory
+    }
+
+    let role: Role
+    let limits: FlowLimits
+    let maxStreams: Int
+    var budget: ReceiveBudget
+    var streams: [StreamID: Stream] = [:]
+    /// Streams with something to send and the credit for it, in the order of their turns.
+    var ready: Deque<StreamID> = []
+    /// Encoded frames that go before any DATA: heads, credit, resets.
+    var urgent = ByteBuffer()
+    /// The highest stream opened (gateway) or accepted (agent).
+    var lastStreamID = StreamID(0)
+    var isDraining = false
+
+    /// - Parameter maxStreams: streams open at once; the gateway opens no more, the agent refuses more.
+    package init(role: Role, maxStreams: Int, limits: FlowLimits = FlowLimits()) {
+        self.role = role
+        self.maxStreams = maxStreams
+        self.limits = limits
+        budget = ReceiveBudget(total: limits.budget)
+    }
+
+    package var streamCount: Int { streams.count }
+    /// Bytes of memory promised to the peer.
+    package var reservedBytes: Int { budget.reserved }
+    /// Bytes waiting to be sent.
+    package var queuedBytes: Int { streams.values.reduce(urgent.readableBytes) { $0 + $1.outbound.bytes } }
+    package var hasOutput: Bool { urgent.readableBytes > 0 || !ready.isEmpty }
+    package var hasReadyStreams: Bool { !ready.isEmpty }
+    package func isOpen(_ id: StreamID) -> Bool { streams[id] != nil }
+    /// Whether `open` could succeed now.
+    package var acceptsStreams: Bool { !isDraining && streams.count < maxStreams }
+
+    /// One exchange. `sent` and `received` tell how far each direction has come.
+    struct Stream {
+        enum Direction: Hashable {
+            /// No final head yet. Next: `body`, `ended`.
+            case head
+            /// DATA or trailers may follow. Next: `ended`.
+            case body
+            /// Nothing may follow.
+            case ended
+        }
+
+        var sent: Direction
+        var received: Direction
+        var sendWindow: SendWindow
+        var receiveWindow: ReceiveWindow
+        var outbound = OutboundQueue()
+        var isReady = false
+        /// The source was told to stop and has not been told to go on.
+        var isHeldBack = false
+
+        var isOver: Bool { sent == .ended && received == .ended }
+    }
+
+    /// What one stream still has to send.
+    struct OutboundQueue {
+        /// How the queue ends once its bytes are gone.
+        enum End {
+            case open
+            /// END_STREAM on the last DATA.
+            case plain
+            case trailers(HTTPHeaders)
+        }
+
+        var chunks: Deque<ByteBuffer> = []
+        var bytes = 0
+        var end = End.open
+
+        var isOpen: Bool { if case .open = end { true } else { false } }
+    }
+}
+
+// MARK: - Opening and sending
+
+extension Multiplexer {
+    /// Opens a stream for a request (gateway only). `head.window` is filled in.
+    package mutating func open(_ head: RequestHead, endStream: Bool) -> OpenResult {
+        precondition(role == .gateway, "only the gateway opens streams")
+        guard !isDraining, lastStreamID.rawValue < UInt32(Int32.max) else { return .draining }
+        guard streams.count < maxStreams else { return .streamLimit }
+        guard let grant = budget.openingGrant(limits: limits) else { return .memory }
+        budget.reserve(grant)
+        let id = StreamID(lastStreamID.rawValue + 1)
+        lastStreamID = id
+        var head = head
+        head.window = UInt32(grant)
+        streams[id] = Stream(
+            sent: endStream ? .ended : .body, received: .head,
+            sendWindow: SendWindow(credit: FrameLimits.initialRequestCredit),
+            receiveWindow: ReceiveWindow(granted: grant))
+        urgent.writeFrame(.headers(id, .request(head), endStream: endStream))
+        return .opened(id)
+    }
+
+    /// Sends a response head (agent only); any number of informational ones may precede the final one.
+    /// A stream that is gone is ignored: its reset may just have arrived.
+    package mutating func respond(_ id: StreamID, _ head: ResponseHead, endStream: Bool) {
+        precondition(role == .agent, "only the agent responds")
+        guard var stream = streams[id] else { return }
+        precondition(stream.sent == .head, "a second final head on stream \(id)")
+        urgent.writeFrame(.headers(id, .response(head), endStream: endStream))
+        if endStream {
+            stream.sent = .ended
+        } else if !head.isInformational {
+            stream.sent = .body
+        }
+        update(id, stream)
+    }
+
+    /// Queues bytes of a body. Returns whether the source may go on; if not, `write` reports when it may.
+    /// A stream that is gone takes everything and sends nothing.
+    package mutating func send(_ id: StreamID, _ bytes: ByteBuffer, endStream: Bool) -> Bool {
+        guard var stream = streams[id] else { return true }
+        precondition(stream.sent == .body && stream.outbound.isOpen, "DATA outside the body of stream \(id)")
+        if bytes.readableBytes > 0 {
+            stream.outbound.chunks.append(bytes)
+            stream.outbound.bytes += bytes.readableBytes
+        }
+        if endStream { stream.outbound.end = .plain }
+        makeReadyIfPossible(id, &stream)
+        if stream.outbound.bytes > limits.sendQueueHigh { stream.isHeldBack = true }
+        let mayGoOn = !stream.isHeldBack
+        streams[id] = stream
+        return mayGoOn
+    }
+
+    /// Ends this side's direction with trailers, after what is queued.
+    package mutating func send(_ id: StreamID, trailers: HTTPHeaders) {
+        guard var stream = streams[id] else { return }
+        precondition(stream.sent == .body && stream.outbound.isOpen, "trailers outside the body of stream \(id)")
+        stream.outbound.end = trailers.isEmpty ? .plain : .trailers(trailers)
+        makeReadyIfPossible(id, &stream)
+        streams[id] = stream
+    }
+
+    /// Ends a stream at once. One that is gone is ignored.
+    package mutating func reset(_ id: StreamID, _ code: ResetCode, detail: String = "") {
+        guard streams[id] != nil else { return }
+        urgent.writeFrame(.reset(id, code, detail: detail))
+        remove(id)
+    }
+
+    /// Bytes that `receive` delivered were written onward: their credit returns to the peer.
+    package mutating func consumed(_ id: StreamID, _ bytes: Int) {
+        guard var stream = streams[id] else { return }
+        if stream.received == .ended {
+            stream.receiveWindow.consumedAfterEnd(bytes, budget: &budget)
+        } else {
+            let increment = stream.receiveWindow.consumed(bytes, budget: &budget, limits: limits)
+            if increment > 0 { urgent.writeFrame(.window(id, increment: UInt32(increment))) }
+        }
+        streams[id] = stream
+    }
+
+    /// Announces that no stream above the last one is accepted any more, once.
+    package mutating func drain(detail: String) {
+        guard !isDraining else { return }
+        isDraining = true
+        urgent.writeFrame(.goAway(lastStreamID: lastStreamID, detail: detail))
+    }
+
+    func mayTakeTurn(_ stream: Stream) -> Bool {
+        if stream.outbound.bytes > 0 { return stream.sendWindow.credit > 0 }
+        return stream.sent == .body && !stream.outbound.isOpen
+    }
+
+    mutating func makeReadyIfPossible(_ id: StreamID, _ stream: inout Stream) {
+        guard !stream.isReady, mayTakeTurn(stream) else { return }
+        stream.isReady = true
+        ready.append(id)
+    }
+
+    /// Stores a stream's new state, or forgets it once both directions have ended.
+    ///
+    /// Bytes that were delivered and not yet written onward stay accounted until the stream is forgotten; after that
+    /// they live in the sink's own bounded buffer.
+    mutating func update(_ id: StreamID, _ stream: Stream) {
+        streams[id] = stream
+        if stream.isOver { remove(id) }
+    }
+
+    mutating func remove(_ id: StreamID) {
+        guard var stream = streams.removeValue(forKey: id) else { return }
+        stream.receiveWindow.closed(budget: &budget)
+        // Its place in `ready` is passed over by `write`.
+    }
+}

@@ -1,0 +1,155 @@
+package import NIOCore
+package import TunnelProtocol
+
+/// A Sendable handle to one connected tunnel.
+package final class Tunnel: Sendable {
+    package let channel: any Channel
+    private let handler: NIOLoopBound<TunnelHandler>
+
+    package var eventLoop: any EventLoop { channel.eventLoop }
+
+    /// Called on the channel's event loop.
+    init(channel: any Channel, handler: TunnelHandler) {
+        self.channel = channel
+        self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+    }
+
+    /// Adds the tunnel to the pipeline of a connection whose WebSocket handshake is done. Call on its event loop.
+    package static func install(
+        on channel: any Channel, configuration: TunnelConfiguration, observer: any TunnelObserver
+    ) throws -> Tunnel {
+        let own = OwnTunnel()
+        let handler = TunnelHandler(
+            configuration: configuration, observer: observer, now: .now(), tunnel: { own.tunnel })
+        let tunnel = Tunnel(channel: channel, handler: handler)
+        own.tunnel = tunnel
+        try channel.pipeline.syncOperations.addHandler(handler)
+        return tunnel
+    }
+
+    /// The handler's way back to its handle; both are bound to one event loop.
+    private final class OwnTunnel {
+        weak var tunnel: Tunnel?
+    }
+
+    /// Sends a request on a new stream (gateway only). Call on `loop`, where the receiver lives.
+    ///
+    /// Refusals arrive as an event, because the tunnel may live on another event loop.
+    package func open(
+        _ head: RequestHead, endStream: Bool, receiver: any StreamReceiver, on loop: any EventLoop
+    ) -> TunnelStream {
+        let stream = TunnelStream(tunnelLoop: eventLoop, receiver: receiver, receiverLoop: loop)
+        onLoop { $0.open(head, endStream: endStream, as: stream) }
+        return stream
+    }
+
+    /// Sends a control message; a message after the end is dropped.
+    package func send(_ message: ControlMessage) {
+        let text = message.encoded()
+        onLoop { $0.sendControl(text) }
+    }
+
+    /// Accepts (agent) or opens (gateway) no more streams and tells the peer; open streams go on.
+    package func drain(detail: String) {
+        onLoop { $0.drain(detail: detail) }
+    }
+
+    package func close(_ reason: TunnelCloseReason) {
+        onLoop { $0.close(reason) }
+    }
+
+    /// Streams that are open now.
+    package func streamCount() async throws -> Int {
+        let handler = handler
+        return try await eventLoop.submit { handler.value.streamCount }.get()
+    }
+
+    private func onLoop(_ body: @escaping @Sendable (TunnelHandler) -> Void) {
+        let handler = handler
+        if eventLoop.inEventLoop {
+            body(handler.value)
+        } else {
+            eventLoop.execute { body(handler.value) }
+        }
+    }
+}
+
+/// What a tunnel tells its owner, on the tunnel's event loop; nothing here may block.
+package protocol TunnelObserver: Sendable {
+    /// A control message arrived. `false` means it cannot be taken: the tunnel is closed.
+    func tunnelReceived(_ text: String) -> Bool
+    /// The gateway opened a stream (agent only). `nil` refuses it.
+    func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)?
+    /// The peer accepts no more streams.
+    func tunnelDraining(_ detail: String)
+    /// About once per second.
+    func tunnelTicked()
+    /// The last call.
+    func tunnelClosed(_ reason: TunnelCloseReason)
+}
+
+/// The receiver of a stream that the peer opened.
+package protocol AcceptedStreamReceiver: StreamReceiver {
+    /// The stream to answer on; called once, before any event.
+    func attached(to stream: TunnelStream)
+}
+
+/// How a tunnel behaves.
+package struct TunnelConfiguration: Sendable {
+    package var role: Multiplexer.Role
+    /// Streams open at once.
+    package var maxStreams: Int
+    package var flow: FlowLimits
+    package var pingInterval: TimeAmount
+    /// A peer from which nothing came for so long is dead.
+    package var deadAfter: TimeAmount
+
+    package init(
+        role: Multiplexer.Role, maxStreams: Int = 1024, flow: FlowLimits = FlowLimits(),
+        pingInterval: TimeAmount = .seconds(10), deadAfter: TimeAmount = .seconds(30)
+    ) {
+        self.role = role
+        self.maxStreams = maxStreams
+        self.flow = flow
+        self.pingInterval = pingInterval
+        self.deadAfter = deadAfter
+    }
+}
+
+/// Why a tunnel ended, as both sides log it.
+package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
+    /// The connection ended without a goodbye.
+    case disconnected
+    case closedByPeer(code: UInt16, reason: String)
+    /// The peer broke the protocol.
+    case violated(ProtocolViolation)
+    /// Nothing came from the peer for too long.
+    case silent
+    /// This side is shutting down.
+    case goingAway
+    /// A newer tunnel of the same agent, or its owner's decision, replaces it.
+    case replaced(String)
+    case failed(String)
+
+    /// RFC 6455 §7.4.1.
+    var webSocketCode: UInt16 {
+        switch self {
+        case .disconnected, .closedByPeer, .silent, .replaced: 1000
+        case .goingAway: 1001
+        case .violated: 1002
+        case .failed: 1011
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .disconnected: "disconnected"
+        case .closedByPeer(let code, let reason): "closed by the peer: \(code) \(reason)"
+        case .violated(let violation): "protocol violation: \(violation)"
+        case .silent: "silent"
+        case .goingAway: "going away"
+        case .replaced(let by): "replaced: \(by)"
+        case .failed(let error): "failed: \(error)"
+        }
+    }
+}

@@ -1,0 +1,319 @@
+package import NIOCore
+import NIOHTTP1
+import TunnelProtocol
+
+/// The tunnel on its event loop: bytes ↔ WebSocket messages ↔ frames ↔ streams.
+///
+/// It decides nothing about streams: `Multiplexer` does. It keeps three habits: one read burst ends in one flush; no
+/// more is handed to the socket than it takes; the reader neither waits nor drops.
+package final class TunnelHandler: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
+
+    /// Bytes of frames that go into one WebSocket message.
+    private static let messageSize = 64 * 1024
+
+    private let configuration: TunnelConfiguration
+    private let observer: any TunnelObserver
+    private var reader: WebSocketReader
+    private var writer: WebSocketWriter
+    private var multiplexer: Multiplexer
+    private var streams: [StreamID: TunnelStream] = [:]
+    /// Streams that got events in this read burst.
+    private var touched: [TunnelStream] = []
+    private var liveness: Liveness
+    private var ticker: RepeatedTask?
+    private var context: ChannelHandlerContext?
+    private var isReading = false
+    private var isFlushScheduled = false
+    private var hasUnflushedWrites = false
+    private var closeReason: TunnelCloseReason?
+    private let ownTunnel: () -> Tunnel?
+
+    init(
+        configuration: TunnelConfiguration, observer: any TunnelObserver, now: NIODeadline,
+        tunnel: @escaping () -> Tunnel?
+    ) {
+        self.configuration = configuration
+        self.observer = observer
+        ownTunnel = tunnel
+        let role: WebSocketRole = configuration.role == .agent ? .client : .server
+        reader = WebSocketReader(role: role)
+        writer = WebSocketWriter(role: role)
+        multiplexer = Multiplexer(
+            role: configuration.role, maxStreams: configuration.maxStreams, limits: configuration.flow)
+        liveness = Liveness(now: now, interval: configuration.pingInterval, timeout: configuration.deadAfter)
+    }
+
+    // MARK: Channel events
+
+    package func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let interval = TimeAmount.seconds(1)
+        ticker = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+            handler.value.tick()
+        }
+    }
+
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        ticker?.cancel()
+        self.context = nil
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isReading = true
+        liveness.received(at: .now())
+        reader.append(unwrapInboundIn(data))
+        do throws(ProtocolViolation) {
+            while closeReason == nil, let message = try reader.next() { try receive(message) }
+        } catch {
+            close(.violated(error))
+        }
+    }
+
+    package func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        endBurst()
+        flushOutput()
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { flushOutput() }
+        context.fireChannelWritabilityChanged()
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        finish(.disconnected)
+        context.fireChannelInactive()
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        finish(.failed(String(describing: error)))
+        context.close(promise: nil)
+    }
+
+    private func tick() {
+        switch liveness.tick(at: .now()) {
+        case .none: break
+        case .ping: write(ByteBuffer(), opcode: WebSocketOpcode.ping)
+        case .dead: close(.silent)
+        }
+        observer.tunnelTicked()
+    }
+
+    // MARK: Receiving
+
+    private func receive(_ message: WebSocketMessage) throws(ProtocolViolation) {
+        switch message {
+        case .binary(let frames):
+            var frames = FrameReader(frames)
+            while closeReason == nil, let frame = try frames.next() { carryOut(multiplexer.receive(frame)) }
+        case .text(let text):
+            guard observer.tunnelReceived(text) else {
+                throw ProtocolViolation(.controlFlood, "control messages arrive faster than they are handled")
+            }
+        case .ping(let payload):
+            write(payload, opcode: WebSocketOpcode.pong)
+        case .pong:
+            break
+        case .close(let code, let reason):
+            close(.closedByPeer(code: code ?? 1005, reason: reason))
+        }
+    }
+
+    private func carryOut(_ action: Multiplexer.Action) {
+        switch action {
+        case .none: break
+        case .opened(let id, let head, let endStream): accept(id, head, endStream)
+        case .responded(let id, let head, let endStream): deliver(.head(head, endStream: endStream), to: id)
+        case .data(let id, let bytes, let endStream): deliver(.data(bytes, endStream: endStream), to: id)
+        case .trailers(let id, let fields): deliver(.trailers(fields), to: id)
+        case .reset(let id, let code, let detail): deliver(.reset(code, detail: detail), to: id)
+        case .draining(let unprocessed, let detail):
+            for id in unprocessed { deliver(.reset(.refused, detail: detail), to: id) }
+            observer.tunnelDraining(detail)
+        case .close(let violation): close(.violated(violation))
+        }
+    }
+
+    private func accept(_ id: StreamID, _ head: RequestHead, _ endStream: Bool) {
+        guard let context, let tunnel = ownTunnel() else { return }
+        guard let receiver = observer.streamOpened(head, endStream: endStream, on: tunnel) else {
+            multiplexer.reset(id, .refused)
+            return
+        }
+        let loop = context.eventLoop
+        let stream = TunnelStream(
+            id: id, handler: self, tunnelLoop: loop, receiver: NIOLoopBound(receiver, eventLoop: loop),
+            receiverLoop: loop)
+        streams[id] = stream
+        receiver.attached(to: stream)
+    }
+
+    private func deliver(_ event: StreamEvent, to id: StreamID) {
+        guard let stream = streams[id] else { return }
+        forgetIfOver(id)
+        stream.deliver(event)
+        touched.append(stream)
+    }
+
+    private func endBurst() {
+        guard !touched.isEmpty else { return }
+        let streams = touched
+        touched.removeAll(keepingCapacity: true)
+        for stream in streams { stream.endBurst() }
+    }
+
+    /// Forgets a stream that the multiplexer has forgotten.
+    private func forgetIfOver(_ id: StreamID) {
+        if !multiplexer.isOpen(id) { streams[id] = nil }
+    }
+
+    // MARK: Streams' wishes
+
+    func open(_ head: RequestHead, endStream: Bool, as stream: TunnelStream) {
+        let refusal: StreamRefusal
+        guard closeReason == nil else { return refuse(stream, .closed) }
+        guard HeaderBlock.request(head).isSendable else { return refuse(stream, .headTooLarge) }
+        switch multiplexer.open(head, endStream: endStream) {
+        case .opened(let id):
+            streams[id] = stream
+            stream.opened(id, by: self)
+            scheduleFlush()
+            return
+        case .draining: refusal = .draining
+        case .streamLimit: refusal = .streamLimit
+        case .memory: refusal = .memory
+        }
+        refuse(stream, refusal)
+    }
+
+    private func refuse(_ stream: TunnelStream, _ refusal: StreamRefusal) {
+        stream.deliver(.refused(refusal))
+        stream.endBurst()
+    }
+
+    func respond(_ id: StreamID, _ head: ResponseHead, endStream: Bool) {
+        guard HeaderBlock.response(head).isSendable else {
+            reset(id, .backendInvalid, detail: "the answer's header fields are too large")
+            return
+        }
+        multiplexer.respond(id, head, endStream: endStream)
+        if endStream { forgetIfOver(id) }
+        scheduleFlush()
+    }
+
+    func send(_ id: StreamID, _ bytes: ByteBuffer, endStream: Bool) {
+        if !multiplexer.send(id, bytes, endStream: endStream), let stream = streams[id] {
+            stream.deliver(.holdBack)
+            stream.endBurst()
+        }
+        scheduleFlush()
+    }
+
+    func send(_ id: StreamID, trailers: HTTPHeaders) {
+        let sendable = HeaderBlock.trailers(trailers).isSendable
+        multiplexer.send(id, trailers: sendable ? trailers : [:])
+        scheduleFlush()
+    }
+
+    func reset(_ id: StreamID, _ code: ResetCode, detail: String) {
+        multiplexer.reset(id, code, detail: detail)
+        streams[id] = nil
+        scheduleFlush()
+    }
+
+    func consumed(_ id: StreamID, _ bytes: Int) {
+        multiplexer.consumed(id, bytes)
+        if multiplexer.hasOutput { scheduleFlush() }
+    }
+
+    func drain(detail: String) {
+        multiplexer.drain(detail: detail)
+        scheduleFlush()
+    }
+
+    var streamCount: Int { multiplexer.streamCount }
+
+    // MARK: Sending
+
+    func sendControl(_ text: String) {
+        guard closeReason == nil else { return }
+        write(ByteBuffer(string: text), opcode: WebSocketOpcode.text)
+    }
+
+    /// Everything that wants to be sent in this turn of the event loop leaves together.
+    private func scheduleFlush() {
+        guard !isReading, !isFlushScheduled, let context else { return }
+        isFlushScheduled = true
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            handler.value.isFlushScheduled = false
+            handler.value.flushOutput()
+        }
+    }
+
+    private func flushOutput() {
+        guard let context else { return }
+        while closeReason == nil, multiplexer.hasOutput, context.channel.isWritable {
+            let capacity = multiplexer.hasReadyStreams ? Self.messageSize / 4 : 1024
+            var message = writer.startMessage(capacity: capacity, allocator: context.channel.allocator)
+            let written = multiplexer.write(into: &message, limit: Self.messageSize)
+            if message.readableBytes > 0 {
+                writer.finish(&message, opcode: WebSocketOpcode.binary)
+                context.write(wrapOutboundOut(message), promise: nil)
+                hasUnflushedWrites = true
+            }
+            for id in written.finished { streams[id] = nil }
+            for id in written.released {
+                streams[id]?.deliver(.resume)
+                streams[id]?.endBurst()
+            }
+        }
+        if hasUnflushedWrites {
+            hasUnflushedWrites = false
+            context.flush()
+        }
+    }
+
+    private func write(_ payload: ByteBuffer, opcode: UInt8) {
+        guard let context else { return }
+        var message = writer.startMessage(capacity: payload.readableBytes, allocator: context.channel.allocator)
+        message.writeImmutableBuffer(payload)
+        writer.finish(&message, opcode: opcode)
+        context.writeAndFlush(wrapOutboundOut(message), promise: nil)
+    }
+
+    // MARK: Ending
+
+    /// Says goodbye and closes the connection.
+    func close(_ reason: TunnelCloseReason) {
+        guard closeReason == nil, let context else { return }
+        if case .violated(let violation) = reason {
+            let error = ControlMessage.error(.init(code: violation.code.rawValue, message: violation.detail))
+            write(ByteBuffer(string: error.encoded()), opcode: WebSocketOpcode.text)
+        }
+        var goodbye = ByteBuffer(integer: reason.webSocketCode)
+        goodbye.writeString(String(reason.description.prefix(100)))
+        if goodbye.readableBytes <= 125 { write(goodbye, opcode: WebSocketOpcode.close) }
+        finish(reason)
+        context.close(promise: nil)
+    }
+
+    private func finish(_ reason: TunnelCloseReason) {
+        guard closeReason == nil else { return }
+        closeReason = reason
+        ticker?.cancel()
+        let orphans = streams.values
+        streams = [:]
+        for stream in orphans {
+            stream.deliver(.lost)
+            stream.endBurst()
+        }
+        observer.tunnelClosed(reason)
+    }
+}
+
+@available(*, unavailable)
+extension TunnelHandler: Sendable {}

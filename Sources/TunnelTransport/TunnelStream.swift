@@ -1,0 +1,117 @@
+package import NIOCore
+package import NIOHTTP1
+package import TunnelProtocol
+
+/// One exchange on a tunnel, as its user holds it.
+///
+/// All methods are called on the receiver's event loop. Where that is the tunnel's own they act at once; otherwise
+/// they hop, in order.
+package final class TunnelStream: Sendable {
+    private let tunnelLoop: any EventLoop
+    private let receiverLoop: any EventLoop
+    private let receiver: NIOLoopBound<any StreamReceiver>
+    private let state: NIOLoopBoundBox<State>
+
+    private struct State {
+        /// `nil` before the stream is open and after it is over.
+        var id: StreamID?
+        weak var handler: TunnelHandler?
+        /// Events for a receiver on another loop, kept until the end of the read burst.
+        var pending: [StreamEvent] = []
+    }
+
+    /// Called on the tunnel's event loop.
+    init(
+        id: StreamID?, handler: TunnelHandler, tunnelLoop: any EventLoop, receiver: NIOLoopBound<any StreamReceiver>,
+        receiverLoop: any EventLoop
+    ) {
+        self.tunnelLoop = tunnelLoop
+        self.receiverLoop = receiverLoop
+        self.receiver = receiver
+        state = NIOLoopBoundBox(State(id: id, handler: handler), eventLoop: tunnelLoop)
+    }
+
+    /// Opens a stream on a tunnel that may live on another event loop.
+    init(tunnelLoop: any EventLoop, receiver: any StreamReceiver, receiverLoop: any EventLoop) {
+        self.tunnelLoop = tunnelLoop
+        self.receiverLoop = receiverLoop
+        self.receiver = NIOLoopBound(receiver, eventLoop: receiverLoop)
+        state = NIOLoopBoundBox.makeBoxSendingValue(State(), eventLoop: tunnelLoop)
+    }
+
+    // MARK: Receiver's side
+
+    /// Sends a response head (agent only).
+    package func respond(_ head: ResponseHead, endStream: Bool) {
+        onTunnel { handler, id in handler.respond(id, head, endStream: endStream) }
+    }
+
+    /// Sends bytes of a body; `holdBack` and `resume` events tell how fast.
+    package func send(_ bytes: ByteBuffer, endStream: Bool) {
+        onTunnel { handler, id in handler.send(id, bytes, endStream: endStream) }
+    }
+
+    /// Ends the body with trailers.
+    package func send(trailers: HTTPHeaders) {
+        onTunnel { handler, id in handler.send(id, trailers: trailers) }
+    }
+
+    /// Ends the stream at once. No event follows.
+    package func reset(_ code: ResetCode, detail: String = "") {
+        onTunnel { handler, id in handler.reset(id, code, detail: detail) }
+    }
+
+    /// Bytes delivered by a `data` event were written onward.
+    package func consumed(_ bytes: Int) {
+        onTunnel { handler, id in handler.consumed(id, bytes) }
+    }
+
+    private func onTunnel(_ body: @escaping @Sendable (TunnelHandler, StreamID) -> Void) {
+        if tunnelLoop.inEventLoop {
+            perform(body)
+        } else {
+            tunnelLoop.execute { self.perform(body) }
+        }
+    }
+
+    private func perform(_ body: (TunnelHandler, StreamID) -> Void) {
+        guard let id = state.value.id, let handler = state.value.handler else { return }
+        body(handler, id)
+    }
+
+    // MARK: Tunnel's side
+
+    func opened(_ id: StreamID, by handler: TunnelHandler) {
+        state.value.id = id
+        state.value.handler = handler
+    }
+
+    /// Delivers an event, at once or with the burst. An ending event detaches the stream.
+    func deliver(_ event: StreamEvent) {
+        switch event {
+        case .reset, .lost, .refused: state.value.id = nil
+        default: break
+        }
+        if receiverLoop.inEventLoop {
+            receiver.value.received(event)
+        } else {
+            state.value.pending.append(event)
+        }
+    }
+
+    /// The read burst that delivered events is over.
+    func endBurst() {
+        if receiverLoop.inEventLoop {
+            receiver.value.receivedBurst()
+            return
+        }
+        let events = state.value.pending
+        guard !events.isEmpty else { return }
+        state.value.pending = []
+        let receiver = receiver
+        receiverLoop.execute {
+            for event in events { receiver.value.received(event) }
+            receiver.value.receivedBurst()
+        }
+    }
+}
