@@ -23,6 +23,7 @@ let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swi
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package: "swift-metrics")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let orderedCollections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
@@ -129,8 +130,10 @@ let package = Package(
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
         tests("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
-        tests("KubernetesAPI", [nioCore, nioPosix, nioHTTP1, yams]),
-        tests("KubernetesRuntime", ["KubernetesAPI", nioCore, nioPosix, nioHTTP1, logging, serviceLifecycle]),
+        tests("KubernetesAPI", [nioCore, nioPosix, nioHTTP1, nioSSL, logging, yams, x509, asn1, crypto]),
+        tests(
+            "KubernetesRuntime",
+            ["KubernetesAPI", nioCore, nioPosix, nioHTTP1, nioSSL, logging, metrics, metricsTestKit, serviceLifecycle]),
         tests("Settings", []),
         tests("Telemetry", [logging, metrics, coreMetrics, nioCore, nioPosix, serviceLifecycle]),
         tests(

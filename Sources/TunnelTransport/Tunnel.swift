@@ -54,14 +54,20 @@ package final class Tunnel: Sendable {
         onLoop { $0.drain(detail: detail) }
     }
 
-    package func close(_ reason: TunnelCloseReason) {
-        onLoop { $0.close(reason) }
+    /// Drains, waits until no stream is open or the time is over, and closes. Callable from anywhere; does not wait.
+    package func drainAndClose(within grace: TimeAmount) {
+        drain(detail: "shutting down")
+        let deadline = NIODeadline.now() + grace
+        let handler = handler
+        eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(20)) { task in
+            guard handler.value.streamCount == 0 || NIODeadline.now() >= deadline else { return }
+            task.cancel()
+            handler.value.close(.goingAway)
+        }
     }
 
-    /// Streams that are open now.
-    package func streamCount() async throws -> Int {
-        let handler = handler
-        return try await eventLoop.submit { handler.value.streamCount }.get()
+    package func close(_ reason: TunnelCloseReason) {
+        onLoop { $0.close(reason) }
     }
 
     private func onLoop(_ body: @escaping @Sendable (TunnelHandler) -> Void) {

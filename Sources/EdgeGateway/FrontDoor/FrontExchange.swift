@@ -164,16 +164,19 @@ final class FrontExchange: StreamReceiver {
     }
 
     private func complete(_ action: ExchangeStateMachine.ResponseAction, trailers: HTTPHeaders?) {
+        let reusable: Bool
         switch action {
         case .forwardAndFinish:
-            handler.writeEnd(trailers, reusable: clientKeepsAlive)
+            reusable = clientKeepsAlive
         case .forwardAndCut:
             stream?.reset(.cancelled, detail: "answered before the request had ended")
-            handler.writeEnd(trailers, reusable: false)
+            reusable = false
         case .forward, .discard, .fail: return
         }
         needsFlush = false
+        // In this order: writing the end may bring in the next request at once.
         handler.finished(self)
+        handler.writeEnd(trailers, reusable: reusable)
     }
 
     /// Credit returns to the cluster once the bytes are with the client's socket.
@@ -195,13 +198,14 @@ final class FrontExchange: StreamReceiver {
             record.failure = failure.code
             record.status = failure.status
             stream?.reset(.cancelled, detail: failure.code)
+            handler.finished(self)
             answer(failure)
         case .abort(let failure):
             record.failure = failure.code
             stream?.reset(.cancelled, detail: failure.code)
+            handler.finished(self)
             handler.abort()
         }
-        handler.finished(self)
     }
 
     private func answer(_ failure: ExchangeFailure) {

@@ -70,7 +70,7 @@ package struct TunnelServer: Service {
                 await withDiscardingTaskGroup { sessions in
                     for await session in accepted { sessions.addTask { await session.run() } }
                     try? await listener.close().get()
-                    await drain()
+                    drain()
                 }
             } onCancel: {
                 admission.finish()
@@ -80,17 +80,9 @@ package struct TunnelServer: Service {
         }
     }
 
-    private func drain() async {
-        let open = tunnels.all
-        for tunnel in open { tunnel.tunnel.drain(detail: "the gateway is shutting down") }
-        let deadline = ContinuousClock.now + configuration.shutdownGrace
-        for tunnel in open {
-            // Bounded waiting for work that ends on its own; a cancelled task stops waiting at once.
-            while ContinuousClock.now < deadline, (try? await tunnel.tunnel.streamCount()) ?? 0 > 0 {
-                guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { break }
-            }
-            tunnel.tunnel.close(.goingAway)
-        }
+    /// Lets every tunnel end; their sessions end with them.
+    private func drain() {
+        for tunnel in tunnels.all { tunnel.tunnel.drainAndClose(within: TimeAmount(configuration.shutdownGrace)) }
     }
 
     fileprivate func session(for cluster: String) -> TunnelSession {

@@ -1,0 +1,157 @@
+package import KubernetesAPI
+package import Logging
+package import Routing
+package import Settings
+package import Telemetry
+
+/// Everything a person can set about the agent.
+package struct AgentSettings: Sendable {
+    /// When routes are sent to the gateway. GatewayRoute objects are written in every mode.
+    package enum SyncMode: String, CaseIterable, Sendable {
+        /// While the cluster is private.
+        case auto
+        case always
+        case never
+    }
+
+    /// The settings' names.
+    package enum Name: String, SettingName {
+        case config
+        case clusterUUID = "cluster-uuid"
+        case gatewayURL = "gateway-url"
+        case gatewayCAFile = "gateway-ca-file"
+        case tokenFile = "token-file"
+        case kubeconfig
+        case context
+        case sync
+        case loadBalancerGrace = "load-balancer-grace"
+        case ingressController = "ingress-controller"
+        case clusterDomain = "cluster-domain"
+        case gatewayDomain = "gateway-domain"
+        case allowLoopbackTargets = "allow-loopback-targets"
+        case adminListen = "admin-listen"
+        case connectTimeout = "connect-timeout"
+        case responseTimeout = "response-timeout"
+        case idleTimeout = "idle-timeout"
+        case tunnelMemory = "tunnel-memory"
+        case maxStreams = "max-streams"
+        case reconnectMin = "reconnect-min"
+        case reconnectMax = "reconnect-max"
+        case shutdownGrace = "shutdown-grace"
+        case logFormat = "log-format"
+        case logLevel = "log-level"
+    }
+
+    /// What the names of environment variables start with.
+    package static let environmentPrefix = "PIPEOPS_AGENT"
+
+    /// Nil: the UID of the namespace `kube-system`.
+    package var clusterUUID: String?
+    /// Where tunnels are dialled: `wss`, or `ws` for plain text.
+    package var gatewayURL: EndpointURL
+    /// PEM file of the certificate authorities that the gateway's certificate may come from. Nil: those of the system.
+    package var gatewayCAFile: String?
+    /// The bearer token for the gateway.
+    package var tokenFile: SecretFile
+    /// Nil: `KUBECONFIG`, the cluster the agent runs in, or `~/.kube/config`.
+    package var kubeconfig: String?
+    /// Nil: the kubeconfig's current context.
+    package var context: String?
+    package var sync: SyncMode
+    /// How long a `LoadBalancer` Service may wait for its address before the cluster counts as private.
+    package var loadBalancerGrace: Duration
+    /// The ingress controller's Service. Nil: looked for.
+    package var ingressController: ObjectKey?
+    /// The DNS domain of the cluster's Services.
+    package var clusterDomain: Hostname
+    /// The DNS domain under which the gateway gives each cluster names of its own.
+    package var gatewayDomain: Hostname
+    /// Whether requests may be forwarded to loopback addresses; for development.
+    package var allowLoopbackTargets: Bool
+    /// Metrics, health and readiness.
+    package var adminListen: HostAndPort
+    /// For connections to the gateway and to Services.
+    package var connectTimeout: Duration
+    /// From the end of a request to the head of its response.
+    package var responseTimeout: Duration
+    /// For a body on which nothing moves, per direction.
+    package var idleTimeout: Duration
+    /// The most that one tunnel may hold in memory, in bytes.
+    package var tunnelMemory: Int
+    /// The most streams a tunnel may have open.
+    package var maxStreams: Int
+    /// The longest first wait after a lost tunnel.
+    package var reconnectMin: Duration
+    /// The longest wait between attempts to dial.
+    package var reconnectMax: Duration
+    /// How long open streams may take to end after SIGTERM.
+    package var shutdownGrace: Duration
+    package var logFormat: LogFormat
+    package var logLevel: Logger.Level
+
+    /// Throws the first problem found.
+    package init(_ reader: SettingsReader<Name>) throws(SettingsError) {
+        logFormat = try reader.choice(.logFormat, default: .json)
+        logLevel = try reader.choice(.logLevel, default: .info)
+        clusterUUID = try reader.value(
+            .clusterUUID, expected: "an identifier of at most 63 letters, digits and hyphens, as in a DNS label"
+        ) { text in
+            (try? Hostname(text)).flatMap { $0.text.contains(".") || $0.text.contains("_") ? nil : $0.text }
+        }
+        let url = try reader.value(.gatewayURL, expected: "wss://host:port, or ws://host:port for plain text") {
+            EndpointURL($0, schemes: ["wss", "ws"]).flatMap { $0.path.isEmpty ? $0 : nil }
+        }
+        guard let url else {
+            throw reader.missing(.gatewayURL, expected: "the gateway's address for agents, wss://host:port")
+        }
+        gatewayURL = url
+        gatewayCAFile = try reader.readableFile(.gatewayCAFile)
+        guard let token = try reader.secretFile(.tokenFile) else {
+            throw reader.missing(.tokenFile, expected: "the path of a file that holds the cluster's token")
+        }
+        tokenFile = token
+        kubeconfig = try reader.readableFile(.kubeconfig)
+        context = try reader.string(.context)
+        sync = try reader.choice(.sync, default: .auto)
+        loadBalancerGrace = try reader.duration(
+            .loadBalancerGrace, default: .seconds(120), in: .zero ... .seconds(86_400))
+        ingressController = try reader.value(
+            .ingressController, expected: "namespace/name of a Service, such as ingress-nginx/ingress-nginx-controller"
+        ) { text in
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2, parts.allSatisfy({ (try? Hostname(String($0))) != nil }) else { return nil }
+            return ObjectKey(namespace: String(parts[0]), name: String(parts[1]))
+        }
+        clusterDomain = try reader.domain(.clusterDomain, default: "cluster.local")
+        gatewayDomain = try reader.domain(.gatewayDomain, default: "gateway.pipeops.io")
+        allowLoopbackTargets = try reader.bool(.allowLoopbackTargets, default: false)
+        adminListen = try reader.address(.adminListen, default: HostAndPort(host: "127.0.0.1", port: 8083))
+        connectTimeout = try reader.duration(
+            .connectTimeout, default: .seconds(5), in: .milliseconds(10) ... .seconds(300))
+        responseTimeout = try reader.duration(
+            .responseTimeout, default: .seconds(30), in: .milliseconds(10) ... .seconds(86_400))
+        idleTimeout = try reader.duration(
+            .idleTimeout, default: .seconds(300), in: .milliseconds(10) ... .seconds(86_400))
+        tunnelMemory = try reader.bytes(.tunnelMemory, default: 64 << 20, in: 1 << 20...16 << 30)
+        maxStreams = try reader.int(.maxStreams, default: 1024, in: 1...1_000_000)
+        reconnectMin = try reader.duration(
+            .reconnectMin, default: .milliseconds(500), in: .milliseconds(10) ... .seconds(3600))
+        reconnectMax = try reader.duration(
+            .reconnectMax, default: .seconds(30), in: .milliseconds(10) ... .seconds(3600))
+        shutdownGrace = try reader.duration(.shutdownGrace, default: .seconds(30), in: .zero ... .seconds(3600))
+        guard reconnectMin <= reconnectMax else {
+            throw reader.refusal(
+                of: .reconnectMax,
+                problem: "must not be shorter than reconnect-min, which is \(DurationText.format(reconnectMin))")
+        }
+    }
+}
+
+extension SettingsReader {
+    fileprivate func domain(_ name: Name, default: String) throws(SettingsError) -> Hostname {
+        let parse = { (text: String) in (try? Hostname(text)).flatMap { $0.isWildcard ? nil : $0 } }
+        if let domain = try value(name, expected: "a DNS name, such as \(`default`)", parse: parse) { return domain }
+        guard let domain = parse(`default`) else { preconditionFailure("the default \(`default`) is a DNS name") }
+        return domain
+    }
+}

@@ -1,0 +1,161 @@
+import Foundation
+package import KubernetesAPI
+package import KubernetesRuntime
+package import Logging
+
+/// Brings the GatewayRoute of one Ingress and the ledger in line with the Ingress.
+///
+/// The order is what makes the status trustworthy: it exists before the gateway is told of a route. Routes that an
+/// existing status already lists are handed over first, so that a restart does not depend on writes.
+package struct IngressReconciler: Reconciler {
+    /// What the reconciler reads and writes.
+    package struct World: Sendable {
+        package var client: KubernetesClient
+        package var ingresses: Store<Ingress>
+        package var services: Store<KubernetesAPI.Service>
+        package var gatewayRoutes: Store<GatewayRoute>
+        package var ledger: LiveRouteLedger
+        package var observation: @Sendable () -> ClusterTypeMonitor.Observation
+        package var events: EventRecorder?
+
+        package init(
+            client: KubernetesClient, ingresses: Store<Ingress>, services: Store<KubernetesAPI.Service>,
+            gatewayRoutes: Store<GatewayRoute>, ledger: LiveRouteLedger,
+            observation: @escaping @Sendable () -> ClusterTypeMonitor.Observation, events: EventRecorder?
+        ) {
+            self.client = client
+            self.ingresses = ingresses
+            self.services = services
+            self.gatewayRoutes = gatewayRoutes
+            self.ledger = ledger
+            self.observation = observation
+            self.events = events
+        }
+    }
+
+    private let world: World
+    private let clusterUUID: String
+    private let syncMode: AgentSettings.SyncMode
+    private let extraction: ExtractionSettings
+    private let requeue: @Sendable (Set<ObjectKey>) -> Void
+    private let attempted: @Sendable (ObjectKey) -> Void
+    private let ownWrites = OwnWrites()
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - requeue: told which other Ingresses a change affects.
+    ///   - attempted: told of every attempt, also a failed one.
+    package init(
+        world: World, clusterUUID: String, syncMode: AgentSettings.SyncMode, extraction: ExtractionSettings,
+        logger: Logger, requeue: @escaping @Sendable (Set<ObjectKey>) -> Void,
+        attempted: @escaping @Sendable (ObjectKey) -> Void
+    ) {
+        self.world = world
+        self.clusterUUID = clusterUUID
+        self.syncMode = syncMode
+        self.extraction = extraction
+        self.logger = logger
+        self.requeue = requeue
+        self.attempted = attempted
+    }
+
+    package func reconcile(_ key: ObjectKey) async throws -> ReconcileResult {
+        defer { attempted(key) }
+        guard let ingress = world.ingresses.get(key), IngressExtraction.isExposed(ingress) else {
+            try await withdraw(key)
+            return .done
+        }
+        let extracted = IngressExtraction(ingress, settings: extraction, service: world.services.get)
+        let createdAt = ingress.metadata.creationTimestamp ?? .distantFuture
+        let observation = world.observation()
+        let plan = GatewayRoutePlan(
+            ingress: ingress, extraction: extracted,
+            standing: world.ledger.read { $0.standing(of: key, createdAt: createdAt, routes: extracted.routes) },
+            finding: observation.finding, controller: observation.controller, syncMode: syncMode,
+            clusterUUID: clusterUUID, now: Date())
+        let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key))
+
+        let isAnnounced = plan.isAnnounced(by: existing)
+        if isAnnounced { submit(extracted, of: key, createdAt: createdAt) }
+        do {
+            try await write(plan, existing: existing)
+        } catch let error as KubernetesError where error.kind == .notFound {
+            // Somebody removed it this moment; the next attempt makes it anew.
+            ownWrites.forget(key)
+            throw error
+        }
+        if !isAnnounced { submit(extracted, of: key, createdAt: createdAt) }
+        return .done
+    }
+
+    private func submit(_ extracted: IngressExtraction, of key: ObjectKey, createdAt: Date) {
+        let change = world.ledger.replace(ingress: key, createdAt: createdAt, with: extracted.routes)
+        if !change.affected.isEmpty { requeue(change.affected) }
+    }
+
+    // MARK: Writing
+
+    private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws {
+        var current = existing
+        if let object = plan.object(existing: existing) {
+            let applied = try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: true)
+            ownWrites.wrote(applied)
+            current = applied
+        }
+        guard let current, let desired = plan.status(current: current) else { return }
+        let written = try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
+        ownWrites.wrote(written)
+        report(plan.ingress, written, previous: current.status, desired: desired.status ?? .init())
+    }
+
+    private func report(
+        _ ingress: Ingress, _ route: GatewayRoute, previous: GatewayRoute.Status?, desired: GatewayRoute.Status
+    ) {
+        let programmed = desired.condition(.programmed)
+        logger.info(
+            "GatewayRoute status written",
+            metadata: [
+                "namespace": "\(route.key.namespace)", "name": "\(route.key.name)",
+                "programmed": "\(programmed?.status.rawValue ?? "")", "reason": "\(programmed?.reason ?? "")",
+            ])
+        for notice in GatewayRouteNotice.notices(from: previous, to: desired) {
+            for object in [ObjectReference(to: ingress), ObjectReference(to: route)] {
+                world.events?.record(
+                    object, type: notice.type, reason: notice.reason, action: notice.action, note: notice.note)
+            }
+        }
+    }
+
+    // MARK: Removing
+
+    /// The Ingress is gone, or opted out: its routes are withdrawn first, whatever becomes of the GatewayRoute.
+    private func withdraw(_ key: ObjectKey) async throws {
+        let change = world.ledger.remove(ingress: key)
+        if !change.affected.isEmpty { requeue(change.affected) }
+        guard let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key)), existing.isOurs else {
+            return
+        }
+        do {
+            try await world.client.delete(
+                GatewayRoute.self, key, options: DeleteOptions(uid: existing.metadata.uid))
+        } catch let error as KubernetesError where error.kind == .notFound {
+            // The garbage collector, or a person, was quicker.
+        }
+        ownWrites.deleted(existing)
+        logger.info("GatewayRoute deleted", metadata: ["namespace": "\(key.namespace)", "name": "\(key.name)"])
+    }
+
+    // MARK: Watching
+
+    /// A change of a GatewayRoute that this agent did not make is looked into.
+    ///
+    /// - Returns: whether the key has to be reconciled.
+    package func gatewayRouteChanged(_ change: ObjectChange<GatewayRoute>) -> Bool {
+        switch change {
+        case .added(let object), .updated(_, let object): return !ownWrites.observed(object)
+        case .deleted(let object):
+            ownWrites.observedDeletion(of: object)
+            return true
+        }
+    }
+}

@@ -1,0 +1,100 @@
+package import KubernetesAPI
+package import Routing
+import Synchronization
+
+/// Where the agent opens a connection for a request.
+package struct ForwardTarget: Hashable, Sendable {
+    /// What to connect to.
+    package enum Endpoint: Hashable, Sendable {
+        /// A cluster IP, in text.
+        case address(ip: String, port: Int)
+        /// A name to resolve at connection time: headless Services and those of type `ExternalName`.
+        case name(String, port: Int)
+    }
+
+    package var endpoint: Endpoint
+    /// The Service that the endpoint belongs to.
+    package var service: ObjectKey
+    /// The endpoint is the ingress controller's, which routes by Host and path itself.
+    package var viaIngressController: Bool
+
+    package init(endpoint: Endpoint, service: ObjectKey, viaIngressController: Bool = false) {
+        self.endpoint = endpoint
+        self.service = service
+        self.viaIngressController = viaIngressController
+    }
+
+    package init(_ controller: IngressControllerChoice) {
+        self.init(
+            endpoint: .address(ip: controller.clusterIP, port: controller.httpPort), service: controller.service,
+            viaIngressController: true)
+    }
+}
+
+/// The agent's guardrail: it forwards only hosts and paths that it has itself advertised, and only to the target that
+/// it derived from its own cluster.
+package struct ForwardingTable: Sendable {
+    private var routes = RouteTable<ForwardTarget>()
+    /// Where an ingress controller was chosen, every route leads there.
+    private var controller: ForwardTarget?
+    /// While the routes are not advertised nothing is forwarded.
+    private var isAdvertised = false
+
+    package init() {}
+
+    /// - Parameters:
+    ///   - host: as `RequestHost.normalize` returns it.
+    ///   - path: the raw path without its query.
+    package func lookup(host: String, path: some StringProtocol) -> RouteLookup<ForwardTarget> {
+        guard isAdvertised else { return .noSuchHost }
+        let found = routes.lookup(host: host, path: path)
+        guard case .found = found, let controller else { return found }
+        return .found(controller)
+    }
+
+    mutating func replace(host: Hostname, with entries: [(PathMatch, ForwardTarget)]) {
+        routes.replace(host: host, with: entries.isEmpty ? nil : HostRoutes(entries))
+    }
+
+    mutating func setController(_ choice: IngressControllerChoice?) { controller = choice.map(ForwardTarget.init) }
+
+    mutating func setAdvertised(_ advertised: Bool) { isAdvertised = advertised }
+}
+
+/// What the data path reads: the forwarding table and the target policy of this moment.
+///
+/// Reading takes a lock that is held only for a dictionary look-up, so it may be done on an event loop.
+package final class ForwardingGuard: Sendable {
+    private struct State {
+        var table = ForwardingTable()
+        var policy: TargetPolicy
+    }
+
+    private let state: Mutex<State>
+
+    package init(policy: TargetPolicy) { state = Mutex(State(policy: policy)) }
+
+    /// Where a request goes, or that this agent does not serve it.
+    ///
+    /// - Parameters:
+    ///   - host: as `RequestHost.normalize` returns it.
+    ///   - path: the raw path without its query.
+    package func target(host: String, path: some StringProtocol) -> RouteLookup<ForwardTarget> {
+        state.withLock { $0.table.lookup(host: host, path: path) }
+    }
+
+    /// Checks the address a connection is about to be made to.
+    package var policy: TargetPolicy { state.withLock { $0.policy } }
+
+    /// Where an ingress controller is chosen, every route leads there; `nil` leads each to its own Service.
+    package func setController(_ choice: IngressControllerChoice?) {
+        state.withLock { $0.table.setController(choice) }
+    }
+
+    /// See `TargetPolicy.setClusterAPIServers`.
+    package func setClusterAPIServers(_ endpoints: Set<TargetPolicy.Endpoint>) {
+        state.withLock { $0.policy.setClusterAPIServers(endpoints) }
+    }
+
+    func update(_ body: (inout ForwardingTable) -> Void) { state.withLock { body(&$0.table) } }
+}

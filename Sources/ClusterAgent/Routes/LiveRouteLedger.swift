@@ -1,0 +1,79 @@
+package import KubernetesAPI
+import Routing
+import Synchronization
+package import struct Foundation.Date
+
+/// The one ledger of a running agent, shared between the reconciler that fills it, the syncer that publishes it and the
+/// data path that obeys it.
+///
+/// The forwarding table follows the ledger within the same call, so a request is never forwarded to where a route used
+/// to lead.
+package final class LiveRouteLedger: Sendable {
+    private let state: Mutex<RouteLedger>
+    private let forwarding: ForwardingGuard
+    private let signal: AsyncStream<Void>.Continuation
+
+    /// Yields after changes that the gateway must be told of. Several changes may yield once. For one reader.
+    package let changes: AsyncStream<Void>
+
+    package init(_ ledger: RouteLedger = RouteLedger(), forwarding: ForwardingGuard) {
+        state = Mutex(ledger)
+        self.forwarding = forwarding
+        (changes, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// See `RouteLedger.replace`.
+    package func replace(
+        ingress: ObjectKey, createdAt: Date, with routes: [ExtractedRoute]
+    ) -> RouteLedger.Change {
+        change { $0.replace(ingress: ingress, createdAt: createdAt, with: routes) }
+    }
+
+    /// See `RouteLedger.remove`.
+    package func remove(ingress: ObjectKey) -> RouteLedger.Change { change { $0.remove(ingress: ingress) } }
+
+    private func change(_ body: (inout RouteLedger) -> RouteLedger.Change) -> RouteLedger.Change {
+        let change = state.withLock { ledger in
+            let change = body(&ledger)
+            // Under the lock, so that two workers cannot put their hosts in place in the wrong order.
+            if !change.hosts.isEmpty {
+                forwarding.update { table in
+                    for host in change.hosts { table.replace(host: host, with: ledger.targets(of: host)) }
+                }
+            }
+            return change
+        }
+        if change.routesChanged { signal.yield() }
+        return change
+    }
+
+    /// See `RouteLedger.setPublication`.
+    package func setPublication(_ publication: RouteLedger.Publication) -> Bool {
+        let changed = state.withLock { ledger in
+            let changed = ledger.setPublication(publication)
+            forwarding.update { $0.setAdvertised(publication == .published) }
+            return changed
+        }
+        if changed { signal.yield() }
+        return changed
+    }
+
+    /// Every Ingress there was at the start has been looked at: publishing may begin.
+    package func setComplete() {
+        state.withLock { $0.isComplete = true }
+        signal.yield()
+    }
+
+    /// See `RouteLedger.setTunnel`.
+    package func setTunnel(_ tunnel: TunnelState) -> Set<ObjectKey> { state.withLock { $0.setTunnel(tunnel) } }
+
+    /// Reads several facts at one moment.
+    package func read<Result>(_ body: (RouteLedger) -> sending Result) -> sending Result {
+        state.withLock { body($0) }
+    }
+
+    /// For the syncer, which decides and takes from the ledger in one step.
+    func edit<Result>(_ body: (inout RouteLedger) -> sending Result) -> sending Result {
+        state.withLock { body(&$0) }
+    }
+}

@@ -1,0 +1,267 @@
+import HTTPExchange
+import NIOCore
+import NIOHTTP1
+import Routing
+import TunnelProtocol
+import TunnelTransport
+
+/// One request at the agent: a stream of a tunnel on one side, a connection to the backend on the other.
+///
+/// Carries out what `ExchangeStateMachine` decides. Where it goes is decided here and by nobody else: by what the agent
+/// has advertised, whatever the gateway asks for.
+final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
+    private let head: RequestHead
+    private let pool: UpstreamPool
+    private var machine: ExchangeStateMachine
+    private var stream: TunnelStream?
+    private var connection: UpstreamConnection?
+    /// Parts of the request that arrived before the connection; bounded by the stream's credit.
+    private var early: [StreamEvent] = []
+    private var requestBody: BodyFraming?
+    private var responseBody: BodyFraming?
+    private var endpoint: UpstreamEndpoint?
+    private var hasRetried = false
+
+    init(head: RequestHead, endStream: Bool, pool: UpstreamPool) {
+        self.head = head
+        self.pool = pool
+        machine = ExchangeStateMachine(requestEnded: endStream, now: .now(), timeouts: pool.settings.timeouts)
+    }
+
+    // MARK: From the gateway
+
+    func attached(to stream: TunnelStream) {
+        self.stream = stream
+        pool.add(self)
+        do {
+            requestBody = try BodyFraming(request: head.fields, endStream: machine.requestHasEnded)
+        } catch {
+            return end(machine.serverFailed(.badRequest("\(error)")), "\(error)")
+        }
+        switch pool.forwarding.target(host: RequestHost.normalize(head.authority), path: head.path) {
+        case .noSuchHost, .noSuchPath:
+            end(machine.serverFailed(.notAdvertised), "\(head.authority)\(head.path) is not advertised")
+        case .found(let target):
+            let endpoint = UpstreamEndpoint(target)
+            self.endpoint = endpoint
+            if let connection = pool.take(endpoint) {
+                begin(connection)
+            } else {
+                connect(endpoint)
+            }
+        }
+    }
+
+    func received(_ event: StreamEvent) {
+        switch event {
+        case .data, .trailers:
+            if connection == nil, !machine.isOver { early.append(event) } else { forward(event) }
+        case .reset, .lost:
+            if machine.clientClosed() { connection?.cancel() }
+            over()
+        case .holdBack: connection?.hold(true)
+        case .resume:
+            machine.progressed(now: .now())
+            connection?.hold(false)
+        case .head, .refused: break
+        }
+    }
+
+    func receivedBurst() {}
+
+    private func forward(_ event: StreamEvent) {
+        switch event {
+        case .data(let bytes, let endStream):
+            let size = bytes.readableBytes
+            guard machine.requestPart(isEnd: endStream, now: .now()) == .forward, let connection else {
+                stream?.consumed(size)
+                return
+            }
+            guard requestBody?.pass(size) == true, !endStream || requestBody?.mayEnd == true else {
+                return end(
+                    machine.serverFailed(.badRequest("the body is not as long as announced")),
+                    "the body is not as long as announced")
+            }
+            if size > 0 { connection.send(bytes, promise: endStream ? nil : creditPromise(size)) }
+            if endStream { connection.endRequest(trailers: nil) }
+        case .trailers(let fields):
+            guard machine.requestPart(isEnd: true, now: .now()) == .forward, let connection else { return }
+            guard requestBody?.mayEnd == true else {
+                return end(
+                    machine.serverFailed(.badRequest("the body is not as long as announced")),
+                    "the body is not as long as announced")
+            }
+            connection.endRequest(trailers: fields)
+        default: break
+        }
+    }
+
+    // MARK: To the backend
+
+    private func connect(_ endpoint: UpstreamEndpoint) {
+        let exchange = NIOLoopBound(self, eventLoop: pool.eventLoop)
+        pool.connect(endpoint).whenComplete { result in
+            switch result {
+            case .success(let connection): exchange.value.connected(connection.value)
+            case .failure(let error): exchange.value.notConnected(error)
+            }
+        }
+    }
+
+    private func connected(_ connection: UpstreamConnection) {
+        guard !machine.isOver else { return pool.giveBack(connection) }
+        begin(connection)
+    }
+
+    private func notConnected(_ error: any Error) {
+        let known = error as? UpstreamError
+        end(machine.serverFailed(known?.failure ?? .backendUnreachable), known?.detail ?? "\(error)")
+    }
+
+    private func begin(_ connection: UpstreamConnection) {
+        self.connection = connection
+        connection.begin(requestHead(), for: self)
+        if machine.requestHasEnded, early.isEmpty {
+            connection.endRequest(trailers: nil)
+            return
+        }
+        let parts = early
+        early = []
+        for part in parts { forward(part) }
+    }
+
+    private func requestHead() -> HTTPRequestHead {
+        var fields = HTTPHeaders()
+        fields.reserveCapacity(head.fields.count + 2)
+        fields.add(name: "Host", value: head.authority)
+        fields.add(contentsOf: HopByHop.removed(from: head.fields) { $0.lowercased() == "host" })
+        if !machine.requestHasEnded, !fields.contains(name: "Content-Length") {
+            fields.add(name: "Transfer-Encoding", value: "chunked")
+        }
+        return HTTPRequestHead(
+            version: .http1_1, method: HTTPMethod(rawValue: head.method), uri: head.target, headers: fields)
+    }
+
+    // MARK: From the backend
+
+    func received(_ part: HTTPClientResponsePart) {
+        switch part {
+        case .head(let head): respond(head)
+        case .body(let bytes): respond(bytes)
+        case .end(let trailers): respond(trailers: trailers)
+        }
+    }
+
+    func connectionClosed(_ error: (any Error)?) {
+        let wasReused = connection?.isReused == true
+        connection = nil
+        if wasReused, !hasRetried, isSafeToRepeat, !machine.hasResponseHead, !machine.isOver, let endpoint {
+            // The backend closed a kept connection just as it was used again: the request was most likely never read.
+            hasRetried = true
+            return connect(endpoint)
+        }
+        let isInvalid = error is HTTPParserError
+        end(
+            machine.serverFailed(isInvalid ? .backendInvalid : .backendClosed),
+            error.map { "\($0)" } ?? "the backend closed the connection")
+    }
+
+    /// Idempotent (RFC 9110 §9.2.2) and without a body that is gone.
+    private var isSafeToRepeat: Bool {
+        machine.requestHasEnded && requestBody?.isEmpty == true
+            && ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(head.method)
+    }
+
+    private func respond(_ response: HTTPResponseHead) {
+        let answer = ResponseHead(
+            status: UInt16(clamping: response.status.code), fields: HopByHop.removed(from: response.headers))
+        guard answer.status != 101 else {
+            return end(machine.serverFailed(.backendInvalid), "an upgrade that was not asked for")
+        }
+        var isEmpty = false
+        if !answer.isInformational {
+            do {
+                let framing = try BodyFraming(response: answer.status, fields: answer.fields, method: head.method)
+                responseBody = framing
+                isEmpty = framing.isEmpty
+            } catch {
+                return end(machine.serverFailed(.backendInvalid), "\(error)")
+            }
+        }
+        let action = machine.responseHead(isInformational: answer.isInformational, isEnd: isEmpty, now: .now())
+        switch action {
+        case .discard: return
+        case .fail(let failed): return end(failed, "a second final head")
+        case .forward, .forwardAndFinish, .forwardAndCut:
+            stream?.respond(answer, endStream: isEmpty)
+            complete(action)
+        }
+    }
+
+    private func respond(_ bytes: ByteBuffer) {
+        switch machine.responsePart(isEnd: false, now: .now()) {
+        case .forward: stream?.send(bytes, endStream: false)
+        case .fail(let failed): end(failed, "a body before its head")
+        case .discard, .forwardAndFinish, .forwardAndCut: break
+        }
+    }
+
+    private func respond(trailers: HTTPHeaders?) {
+        let action = machine.responsePart(isEnd: true, now: .now())
+        switch action {
+        case .discard: return
+        case .fail(let failed): return end(failed, "an end before the head")
+        case .forward, .forwardAndFinish, .forwardAndCut:
+            if let trailers, !trailers.isEmpty {
+                stream?.send(trailers: trailers)
+            } else {
+                stream?.send(ByteBuffer(), endStream: true)
+            }
+            complete(action)
+        }
+    }
+
+    /// The connection looks after itself; where the answer came before the request's end it cannot be used again, and
+    /// the rest of the request is taken in and thrown away until the gateway resets the stream.
+    private func complete(_ action: ExchangeStateMachine.ResponseAction) {
+        switch action {
+        case .forwardAndCut:
+            connection?.cancel()
+            over()
+        case .forwardAndFinish: over()
+        case .forward, .discard, .fail: break
+        }
+    }
+
+    private func creditPromise(_ size: Int) -> EventLoopPromise<Void> {
+        let promise = pool.eventLoop.makePromise(of: Void.self)
+        let exchange = NIOLoopBound(self, eventLoop: pool.eventLoop)
+        promise.futureResult.whenSuccess {
+            exchange.value.machine.progressed(now: .now())
+            exchange.value.stream?.consumed(size)
+        }
+        return promise
+    }
+
+    // MARK: Ending
+
+    func checkDeadline(_ now: NIODeadline) { end(machine.checkDeadline(now: now), "waited too long") }
+
+    private func end(_ failed: ExchangeStateMachine.Failed, _ detail: @autoclosure () -> String) {
+        switch failed {
+        case .nothing: return
+        case .answer(let failure), .abort(let failure): stream?.reset(failure.resetCode, detail: detail())
+        }
+        connection?.cancel()
+        over()
+    }
+
+    private func over() {
+        connection = nil
+        early = []
+        pool.remove(self)
+    }
+}
+
+@available(*, unavailable)
+extension UpstreamExchange: Sendable {}

@@ -1,0 +1,63 @@
+package import NIOHTTP1
+
+/// How long a message's body is, by its head (RFC 9112 §6.3), and how much of it has passed.
+///
+/// The peer at the other end of a tunnel is not believed: a body longer than announced would be read as the beginning
+/// of the next message on a connection that is kept open.
+package struct BodyFraming: Hashable, Sendable {
+    private enum Length: Hashable {
+        case known(remaining: Int)
+        case untilEnd
+    }
+
+    private var length: Length
+
+    /// - Throws: what is wrong with the head's Content-Length.
+    package init(request fields: HTTPHeaders, endStream: Bool) throws(Invalid) {
+        let announced = try Self.contentLength(fields)
+        guard !endStream || (announced ?? 0) == 0 else { throw Invalid("the body announced is missing") }
+        length = endStream ? .known(remaining: 0) : announced.map { .known(remaining: $0) } ?? .untilEnd
+    }
+
+    /// - Parameter method: of the request; the answer to HEAD has no body whatever its fields say.
+    package init(response status: UInt16, fields: HTTPHeaders, method: String) throws(Invalid) {
+        let announced = try Self.contentLength(fields)
+        if method == "HEAD" || status == 204 || status == 304 || status < 200 {
+            length = .known(remaining: 0)
+        } else {
+            length = announced.map { .known(remaining: $0) } ?? .untilEnd
+        }
+    }
+
+    /// Whether the body is certainly empty.
+    package var isEmpty: Bool { length == .known(remaining: 0) }
+
+    /// Bytes of the body passed. `false` if they are more than announced.
+    package mutating func pass(_ bytes: Int) -> Bool {
+        guard case .known(let remaining) = length else { return true }
+        guard bytes <= remaining else { return false }
+        length = .known(remaining: remaining - bytes)
+        return true
+    }
+
+    /// Whether the body may end here.
+    package var mayEnd: Bool {
+        if case .known(let remaining) = length { remaining == 0 } else { true }
+    }
+
+    /// A head whose framing cannot be trusted; `description` says why.
+    package struct Invalid: Error, Hashable, CustomStringConvertible {
+        package let description: String
+
+        init(_ description: String) { self.description = description }
+    }
+
+    private static func contentLength(_ fields: HTTPHeaders) throws(Invalid) -> Int? {
+        let values = fields["Content-Length"]
+        guard let first = values.first else { return nil }
+        guard values.count == 1, !first.isEmpty, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let length = Int(first)
+        else { throw Invalid("its Content-Length is not one number") }
+        return length
+    }
+}

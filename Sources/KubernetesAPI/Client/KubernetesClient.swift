@@ -1,0 +1,265 @@
+import AsyncHTTPClient
+import Foundation
+package import Logging
+import NIOCore
+import NIOFoundationCompat
+import NIOHTTP1
+import NIOSSL
+import Synchronization
+
+/// A client of one Kubernetes API server.
+///
+/// Requests are repeated within a call as `RetryPolicy` says; what is left is a `KubernetesError`. Cancelling the
+/// calling task cancels the request and throws `CancellationError`.
+package final class KubernetesClient: Sendable {
+    /// What a client may be told besides where its server is.
+    package struct Options: Sendable {
+        /// Until the head of the answer, and between any two parts of its body, for each attempt.
+        package var requestTimeout: Duration
+        package var retry: RetryPolicy
+        /// Requests a second, and how many at once after a pause; nil for no limit on this side.
+        package var rateLimit: (rate: Double, burst: Int)?
+        /// The longest body of an answer, in bytes, that is not a watch.
+        package var responseBodyLimit: Int
+        /// The longest single watch event, in bytes.
+        package var watchLineLimit: Int
+
+        package init(
+            requestTimeout: Duration = .seconds(30), retry: RetryPolicy = RetryPolicy(),
+            rateLimit: (rate: Double, burst: Int)? = (rate: 500, burst: 1000), responseBodyLimit: Int = 256 << 20,
+            watchLineLimit: Int = 16 << 20
+        ) {
+            self.requestTimeout = requestTimeout
+            self.retry = retry
+            self.rateLimit = rateLimit
+            self.responseBodyLimit = responseBodyLimit
+            self.watchLineLimit = watchLineLimit
+        }
+    }
+
+    let configuration: KubernetesConfiguration
+    let options: Options
+    let logger: Logger
+    private let userAgent: String
+    private let http: HTTPClient
+    private let watchHTTP: HTTPClient
+    private let baseURL: String
+    private let credentials: CredentialProvider
+    private let clock: any Clock<Duration>
+    private let random: @Sendable () -> Double
+    private let time: MonotonicTime
+    private let limiter: Mutex<TokenBucket?>
+    private let metrics: RequestMetrics
+
+    /// Prepares a client; connects to nothing yet. `random` yields numbers in 0..<1. Throws
+    /// `KubernetesConfigurationError` if certificates or keys are unusable.
+    package init(
+        configuration: KubernetesConfiguration, logger: Logger, userAgent: String, options: Options = Options(),
+        clock: any Clock<Duration> = ContinuousClock(),
+        random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
+    ) throws {
+        self.configuration = configuration
+        self.options = options
+        self.logger = logger
+        self.userAgent = userAgent
+        self.clock = clock
+        self.random = random
+        time = MonotonicTime(clock)
+        credentials = CredentialProvider(credentials: configuration.credentials, time: time)
+        limiter = Mutex(options.rateLimit.map { TokenBucket(rate: $0.rate, burst: $0.burst) })
+        metrics = RequestMetrics(host: configuration.server.hostAndPort)
+        var server = configuration.server
+        if let name = configuration.tlsServerName { server.host = name }
+        baseURL = server.description
+        var settings = try configuration.httpClientConfiguration()
+        settings.timeout.read = TimeAmount(options.requestTimeout)
+        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+        // A watch is quiet for as long as nothing happens: its end is the server's business, its death TCP's.
+        settings.timeout.read = nil
+        watchHTTP = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+    }
+
+    /// `host:port` of the API server.
+    package var serverAddress: String { configuration.server.hostAndPort }
+
+    /// Closes all connections. Must be called before the client is let go.
+    package func shutdown() async throws {
+        try await http.shutdown()
+        try await watchHTTP.shutdown()
+    }
+
+    /// One request, ready to be sent any number of times.
+    struct Request {
+        var verb: KubernetesError.Verb
+        var method: HTTPMethod
+        var path: String
+        var query: [(String, String)] = []
+        var contentType = "application/json"
+        var body: ByteBuffer?
+        var isIdempotent = true
+    }
+
+    /// Sends `request`, repeating it where that is safe and may help, and returns the body of the answer.
+    func send(_ request: Request) async throws -> ByteBuffer {
+        try await repeating(request, policy: options.retry) { authorization in
+            let response = try await self.open(request, on: self.http, authorization: authorization)
+            return try await self.body(of: response, request: request)
+        }
+    }
+
+    /// Sends `request` once (twice if credentials had to be renewed) and returns the answer's body as it arrives.
+    func stream(_ request: Request) async throws -> HTTPClientResponse.Body {
+        try await repeating(request, policy: .never) { authorization in
+            let response = try await self.open(request, on: self.watchHTTP, authorization: authorization)
+            if response.status.code / 100 != 2 { _ = try await self.body(of: response, request: request) }
+            return response.body
+        }
+    }
+
+    private func repeating<Answer>(
+        _ request: Request, policy: RetryPolicy, _ attempt: (Authorization) async throws -> Answer
+    ) async throws -> Answer {
+        var count = 0
+        var hasRenewed = false
+        while true {
+            try await waitForTurn()
+            let authorization: Authorization
+            do {
+                authorization = try await credentials.authorization()
+            } catch {
+                try Task.checkCancellation()
+                throw KubernetesError(
+                    kind: .credentials, verb: request.verb, path: request.path, message: String(describing: error))
+            }
+            do {
+                return try await attempt(authorization)
+            } catch let error as KubernetesError {
+                if error.kind == .unauthorized, !hasRenewed, credentials.refused(authorization) {
+                    hasRenewed = true
+                    continue
+                }
+                count += 1
+                let decision = policy.decide(
+                    attempt: count, error: error, isIdempotent: request.isIdempotent, random: random())
+                guard case .retry(let delay) = decision else { throw error }
+                logger.debug(
+                    "Kubernetes request failed, retrying",
+                    metadata: [
+                        "verb": "\(error.verb.rawValue)", "path": "\(error.path)", "reason": "\(error.kindName)",
+                        "error": "\(error.message)", "retry_in_ms": "\(Int(delay.inSeconds * 1000))",
+                    ])
+                try await clock.sleep(for: delay)
+            }
+        }
+    }
+
+    private func waitForTurn() async throws {
+        let delay = limiter.withLock { $0?.reserve(now: time.now) ?? .zero }
+        if delay > .zero { try await clock.sleep(for: delay) }
+    }
+
+    private func open(
+        _ request: Request, on client: HTTPClient, authorization: Authorization
+    ) async throws -> HTTPClientResponse {
+        var outgoing = HTTPClientRequest(url: baseURL + request.path + ResourcePath.query(request.query))
+        outgoing.method = request.method
+        outgoing.headers.add(name: "Accept", value: "application/json")
+        outgoing.headers.add(name: "User-Agent", value: userAgent)
+        if configuration.tlsServerName != nil {
+            outgoing.headers.add(name: "Host", value: configuration.server.hostAndPort)
+        }
+        if let header = authorization.header { outgoing.headers.add(name: "Authorization", value: header) }
+        if let certificate = authorization.clientCertificate {
+            outgoing.tlsConfiguration = try configuration.tlsConfiguration(clientCertificate: certificate)
+        }
+        if let body = request.body {
+            outgoing.headers.add(name: "Content-Type", value: request.contentType)
+            outgoing.body = .bytes(body)
+        }
+        let started = time.now
+        do {
+            let response = try await client.execute(outgoing, timeout: TimeAmount(options.requestTimeout))
+            metrics.record(
+                method: request.method.rawValue, status: Int(response.status.code), duration: time.now - started)
+            return response
+        } catch {
+            try Task.checkCancellation()
+            metrics.record(method: request.method.rawValue, status: nil, duration: time.now - started)
+            throw KubernetesError(transport: error, verb: request.verb, path: request.path)
+        }
+    }
+
+    private func body(of response: HTTPClientResponse, request: Request) async throws -> ByteBuffer {
+        let isSuccess = response.status.code / 100 == 2
+        var body: ByteBuffer
+        do {
+            body = try await response.body.collect(upTo: isSuccess ? options.responseBodyLimit : 1 << 20)
+        } catch is NIOTooManyBytesError {
+            throw KubernetesError(
+                kind: .responseTooLarge, verb: request.verb, path: request.path, httpStatus: Int(response.status.code),
+                message: "the answer is longer than \(options.responseBodyLimit) bytes", mayHaveBeenProcessed: true)
+        } catch {
+            try Task.checkCancellation()
+            throw KubernetesError(transport: error, verb: request.verb, path: request.path)
+        }
+        guard !isSuccess else { return body }
+        let status = try? KubernetesJSON.decoder.decode(KubernetesStatus.self, from: body)
+        throw KubernetesError(
+            httpStatus: Int(response.status.code), status: status,
+            retryAfterHeader: response.headers.first(name: "Retry-After"), verb: request.verb, path: request.path,
+            body: status == nil ? body.readString(length: min(body.readableBytes, 512)) ?? "" : "")
+    }
+
+    /// Decodes `body` as `type`, or says which request got an answer that is none.
+    func decode<Value: Decodable>(_ type: Value.Type, from body: ByteBuffer, request: Request) throws -> Value {
+        do {
+            return try KubernetesJSON.decoder.decode(type, from: body)
+        } catch {
+            throw KubernetesError(
+                kind: .decoding, verb: request.verb, path: request.path, message: describe(decodingFailure: error),
+                mayHaveBeenProcessed: true)
+        }
+    }
+}
+
+extension KubernetesConfiguration {
+    /// How the HTTP client is set up for this server.
+    func httpClientConfiguration() throws -> HTTPClient.Configuration {
+        var settings = HTTPClient.Configuration()
+        settings.tlsConfiguration = try tlsConfiguration()
+        settings.httpVersion = .http1Only
+        settings.redirectConfiguration = .disallow
+        settings.decompression = .disabled
+        settings.timeout.connect = .seconds(10)
+        // A server that is away is this project's retry policy's business.
+        settings.connectionPool.retryConnectionEstablishment = false
+        settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64
+        settings.connectionPool.idleTimeout = .seconds(90)
+        if let name = tlsServerName { settings.dnsOverride = [name: server.host] }
+        if let proxy { settings.proxy = .server(host: proxy.host, port: proxy.port) }
+        settings.http1_1ConnectionDebugInitializer = { channel in KeepAlive.enable(on: channel) }
+        return settings
+    }
+}
+
+/// TCP's own probing, so that a watch whose server vanished without a word ends within about a minute.
+private enum KeepAlive {
+    static func enable(on channel: any Channel) -> EventLoopFuture<Void> {
+        var steps = [channel.setOption(.socketOption(.so_keepalive), value: 1)]
+        #if os(Linux)
+            // TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT (seconds, seconds, probes) and TCP_USER_TIMEOUT (milliseconds).
+            for (option, value) in [(4, 30), (5, 10), (6, 3), (18, 60_000)] as [(CInt, Int)] {
+                steps.append(channel.setOption(.tcpOption(NIOBSDSocket.Option(rawValue: option)), value: value))
+            }
+        #endif
+        // A transport without these options is still a transport.
+        return EventLoopFuture.andAllComplete(steps, on: channel.eventLoop)
+    }
+}
+
+extension TimeAmount {
+    fileprivate init(_ duration: Duration) {
+        self = .nanoseconds(
+            duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
+    }
+}

@@ -1,0 +1,64 @@
+import NIOCore
+import NIOHTTP1
+
+/// Answers the requests of one connection to the operations listener, one after another.
+final class OperationsHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    /// Nobody has a reason to send more to a page that is only read.
+    private static let largestIgnoredBody = 65_536
+
+    private let router: OperationsRouter
+    private var request: HTTPRequestHead?
+    private var ignoredBytes = 0
+
+    init(router: OperationsRouter) {
+        self.router = router
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            request = head
+            ignoredBytes = 0
+        case .body(let bytes):
+            ignoredBytes += bytes.readableBytes
+            if ignoredBytes > Self.largestIgnoredBody { context.close(promise: nil) }
+        case .end:
+            guard let request else { return }
+            self.request = nil
+            respond(to: request, context: context)
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent {
+            context.close(promise: nil)
+        } else {
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    private func respond(to request: HTTPRequestHead, context: ChannelHandlerContext) {
+        let answer = router.answer(method: request.method, target: request.uri)
+        var headers: HTTPHeaders = [
+            "content-type": answer.contentType, "content-length": String(answer.body.count),
+            "cache-control": "no-store",
+        ]
+        if answer.status == .methodNotAllowed { headers.add(name: "allow", value: "GET, HEAD") }
+        if !request.isKeepAlive { headers.add(name: "connection", value: "close") }
+        let head = HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        if request.method != .HEAD {
+            context.write(
+                wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: answer.body)))), promise: nil)
+        }
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        if !request.isKeepAlive { context.close(mode: .output, promise: nil) }
+    }
+}

@@ -1,0 +1,190 @@
+import ArgumentParser
+import ClusterAgent
+
+struct GatewayOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "The gateway's address for agents: wss://host:port, or ws://host:port for plain text. Required. [PIPEOPS_AGENT_GATEWAY_URL]",
+            valueName: "url"))
+    var gatewayURL: String?
+
+    @Option(
+        help: .init(
+            "A file with the token that the gateway knows this cluster by; read again at each connection. Required. [PIPEOPS_AGENT_TOKEN_FILE]",
+            valueName: "file"))
+    var tokenFile: String?
+
+    @Option(
+        help: .init(
+            "A PEM file with the certificate authorities to trust for the gateway. Default: those of the system. [PIPEOPS_AGENT_GATEWAY_CA_FILE]",
+            valueName: "file"))
+    var gatewayCAFile: String?
+
+    @Option(
+        help: .init(
+            "The name of this cluster at the gateway. Default: the UID of the namespace kube-system. [PIPEOPS_AGENT_CLUSTER_UUID]",
+            valueName: "uuid"))
+    var clusterUUID: String?
+
+    @Option(
+        help: .init(
+            "The domain under which the gateway gives each cluster names of its own. Default: gateway.pipeops.io. [PIPEOPS_AGENT_GATEWAY_DOMAIN]",
+            valueName: "domain"))
+    var gatewayDomain: String?
+
+    @Option(
+        help: .init(
+            "When routes are sent to the gateway: auto (while the cluster is private), always or never. Default: auto. [PIPEOPS_AGENT_SYNC]",
+            valueName: "mode"))
+    var sync: String?
+}
+
+struct ClusterOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "The kubeconfig file. Default: KUBECONFIG, or the cluster the agent runs in, or ~/.kube/config. [PIPEOPS_AGENT_KUBECONFIG]",
+            valueName: "file"))
+    var kubeconfig: String?
+
+    @Option(
+        help: .init(
+            "The context of the kubeconfig. Default: its current one. [PIPEOPS_AGENT_CONTEXT]", valueName: "name"))
+    var context: String?
+
+    @Option(
+        help: .init(
+            "The ingress controller's Service. Default: looked for. [PIPEOPS_AGENT_INGRESS_CONTROLLER]",
+            valueName: "namespace/name"))
+    var ingressController: String?
+
+    @Option(
+        help: .init(
+            "How long a LoadBalancer may wait for its address before the cluster counts as private. Default: 2m. [PIPEOPS_AGENT_LOAD_BALANCER_GRACE]",
+            valueName: "duration"))
+    var loadBalancerGrace: String?
+
+    @Option(
+        help: .init(
+            "The DNS domain of the cluster's Services. Default: cluster.local. [PIPEOPS_AGENT_CLUSTER_DOMAIN]",
+            valueName: "domain"))
+    var clusterDomain: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            "Whether requests may go to loopback addresses; for development only. Default: no. [PIPEOPS_AGENT_ALLOW_LOOPBACK_TARGETS]"
+    )
+    var allowLoopbackTargets: Bool?
+}
+
+struct LimitOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "The longest wait for a connection to the gateway or to a Service. Default: 5s. [PIPEOPS_AGENT_CONNECT_TIMEOUT]",
+            valueName: "duration"))
+    var connectTimeout: String?
+
+    @Option(
+        help: .init(
+            "The longest wait for the head of a response. Default: 30s. [PIPEOPS_AGENT_RESPONSE_TIMEOUT]",
+            valueName: "duration"))
+    var responseTimeout: String?
+
+    @Option(
+        help: .init(
+            "How long a body may stand still in one direction. Default: 5m. [PIPEOPS_AGENT_IDLE_TIMEOUT]",
+            valueName: "duration"))
+    var idleTimeout: String?
+
+    @Option(
+        help: .init(
+            "The most memory for the data of one tunnel. Default: 64MiB. [PIPEOPS_AGENT_TUNNEL_MEMORY]",
+            valueName: "size"))
+    var tunnelMemory: String?
+
+    @Option(
+        help: .init(
+            "The most requests at a time in one tunnel. Default: 1024. [PIPEOPS_AGENT_MAX_STREAMS]",
+            valueName: "number"))
+    var maxStreams: String?
+
+    @Option(
+        help: .init(
+            "The longest first wait before a lost tunnel is dialled again. Default: 500ms. [PIPEOPS_AGENT_RECONNECT_MIN]",
+            valueName: "duration"))
+    var reconnectMin: String?
+
+    @Option(
+        help: .init(
+            "The longest wait between attempts to dial. Default: 30s. [PIPEOPS_AGENT_RECONNECT_MAX]",
+            valueName: "duration"))
+    var reconnectMax: String?
+
+    @Option(
+        help: .init(
+            "How long open requests may take to end after SIGTERM. Default: 30s. [PIPEOPS_AGENT_SHUTDOWN_GRACE]",
+            valueName: "duration"))
+    var shutdownGrace: String?
+}
+
+struct OperationOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "A settings file, .yaml, .yml or .json; its keys are the flags' names without dashes in front. [PIPEOPS_AGENT_CONFIG]",
+            valueName: "file"))
+    var config: String?
+
+    @Option(
+        help: .init(
+            "Where /metrics, /healthz and /readyz are served, without authentication. Default: 127.0.0.1:8083. [PIPEOPS_AGENT_ADMIN_LISTEN]",
+            valueName: "host:port"))
+    var adminListen: String?
+
+    @Option(
+        help: .init(
+            "How log lines look: json, or text for people. Default: json. [PIPEOPS_AGENT_LOG_FORMAT]",
+            valueName: "format"))
+    var logFormat: String?
+
+    @Option(
+        help: .init(
+            "The least important log lines to write: trace, debug, info, notice, warning, error or critical. Default: info. [PIPEOPS_AGENT_LOG_LEVEL]",
+            valueName: "level"))
+    var logLevel: String?
+}
+
+extension AgentCommand {
+    /// What was given on the command line. The switch makes sure that no setting is forgotten.
+    var flags: [AgentSettings.Name: String?] {
+        Dictionary(uniqueKeysWithValues: AgentSettings.Name.allCases.map { ($0, flag($0)) })
+    }
+
+    private func flag(_ name: AgentSettings.Name) -> String? {
+        switch name {
+        case .config: operation.config
+        case .clusterUUID: gateway.clusterUUID
+        case .gatewayURL: gateway.gatewayURL
+        case .gatewayCAFile: gateway.gatewayCAFile
+        case .tokenFile: gateway.tokenFile
+        case .kubeconfig: cluster.kubeconfig
+        case .context: cluster.context
+        case .sync: gateway.sync
+        case .loadBalancerGrace: cluster.loadBalancerGrace
+        case .ingressController: cluster.ingressController
+        case .clusterDomain: cluster.clusterDomain
+        case .gatewayDomain: gateway.gatewayDomain
+        case .allowLoopbackTargets: cluster.allowLoopbackTargets.map(\.description)
+        case .adminListen: operation.adminListen
+        case .connectTimeout: limits.connectTimeout
+        case .responseTimeout: limits.responseTimeout
+        case .idleTimeout: limits.idleTimeout
+        case .tunnelMemory: limits.tunnelMemory
+        case .maxStreams: limits.maxStreams
+        case .reconnectMin: limits.reconnectMin
+        case .reconnectMax: limits.reconnectMax
+        case .shutdownGrace: limits.shutdownGrace
+        case .logFormat: operation.logFormat
+        case .logLevel: operation.logLevel
+        }
+    }
+}

@@ -1,0 +1,172 @@
+import ArgumentParser
+import EdgeGateway
+
+struct FrontOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "Where users' requests arrive. Default: 127.0.0.1:8080. [PIPEOPS_GATEWAY_LISTEN]", valueName: "host:port"))
+    var listen: String?
+
+    @Option(
+        help: .init(
+            "Address ranges of proxies whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed; separated by commas, or given several times. Default: none. [PIPEOPS_GATEWAY_TRUSTED_PROXIES]",
+            valueName: "cidr"))
+    var trustedProxies: [String] = []
+
+    @Option(
+        help: .init(
+            "Fields to remove from requests, such as cookie; separated by commas, or given several times. Default: none. [PIPEOPS_GATEWAY_STRIP_REQUEST_HEADERS]",
+            valueName: "name"))
+    var stripRequestHeaders: [String] = []
+
+    @Option(
+        help: .init(
+            "The domain under which each cluster has names of its own. Default: gateway.pipeops.io. [PIPEOPS_GATEWAY_GATEWAY_DOMAIN]",
+            valueName: "domain"))
+    var gatewayDomain: String?
+}
+
+struct AgentOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "Where agents dial their tunnels. Default: 127.0.0.1:8081. [PIPEOPS_GATEWAY_AGENT_LISTEN]",
+            valueName: "host:port"))
+    var agentListen: String?
+
+    @Option(
+        help: .init(
+            "A YAML or JSON file with the clusters that may connect: clusters: [{uuid: …, tokenSHA256: hex}]. Required. [PIPEOPS_GATEWAY_CLUSTERS_FILE]",
+            valueName: "file"))
+    var clustersFile: String?
+
+    @Option(
+        help: .init(
+            "A PEM file with the certificate chain to show to agents. Required, unless --agent-plaintext. [PIPEOPS_GATEWAY_AGENT_TLS_CERTIFICATE]",
+            valueName: "file"))
+    var agentTLSCertificate: String?
+
+    @Option(
+        help: .init(
+            "A PEM file with the private key of that certificate. [PIPEOPS_GATEWAY_AGENT_TLS_KEY]", valueName: "file"))
+    var agentTLSKey: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            "Whether agents connect without TLS; for development, or behind something that ends TLS. Default: no. [PIPEOPS_GATEWAY_AGENT_PLAINTEXT]"
+    )
+    var agentPlaintext: Bool?
+}
+
+struct LimitOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "The longest wait for the head of a response. Default: 30s. [PIPEOPS_GATEWAY_RESPONSE_TIMEOUT]",
+            valueName: "duration"))
+    var responseTimeout: String?
+
+    @Option(
+        help: .init(
+            "How long a body may stand still in one direction. Default: 5m. [PIPEOPS_GATEWAY_IDLE_TIMEOUT]",
+            valueName: "duration"))
+    var idleTimeout: String?
+
+    @Option(
+        help: .init(
+            "How often agents send heartbeats. Default: 10s. [PIPEOPS_GATEWAY_HEARTBEAT_INTERVAL]",
+            valueName: "duration"))
+    var heartbeatInterval: String?
+
+    @Option(
+        help: .init(
+            "How long routes live without a heartbeat of their cluster. Default: 5m. [PIPEOPS_GATEWAY_ROUTE_TTL]",
+            valueName: "duration"))
+    var routeTTL: String?
+
+    @Option(
+        help: .init(
+            "The most memory for the data of one tunnel. Default: 64MiB. [PIPEOPS_GATEWAY_TUNNEL_MEMORY]",
+            valueName: "size"))
+    var tunnelMemory: String?
+
+    @Option(
+        help: .init(
+            "The most requests at a time in one tunnel. Default: 1024. [PIPEOPS_GATEWAY_MAX_STREAMS]",
+            valueName: "number"))
+    var maxStreams: String?
+
+    @Option(
+        help: .init(
+            "How long open requests may take to end after SIGTERM. Default: 30s. [PIPEOPS_GATEWAY_SHUTDOWN_GRACE]",
+            valueName: "duration"))
+    var shutdownGrace: String?
+}
+
+struct OperationOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            "A settings file, .yaml, .yml or .json; its keys are the flags' names without dashes in front. [PIPEOPS_GATEWAY_CONFIG]",
+            valueName: "file"))
+    var config: String?
+
+    @Option(
+        help: .init(
+            "Where /metrics, /healthz and /readyz are served, without authentication. Default: 127.0.0.1:8082. [PIPEOPS_GATEWAY_ADMIN_LISTEN]",
+            valueName: "host:port"))
+    var adminListen: String?
+
+    @Option(
+        help: .init(
+            "Which of several gateways this is. Default: the host's name and the process number. [PIPEOPS_GATEWAY_INSTANCE_ID]",
+            valueName: "name"))
+    var instanceID: String?
+
+    @Option(
+        help: .init(
+            "How log lines look: json, or text for people. Default: json. [PIPEOPS_GATEWAY_LOG_FORMAT]",
+            valueName: "format"))
+    var logFormat: String?
+
+    @Option(
+        help: .init(
+            "The least important log lines to write: trace, debug, info, notice, warning, error or critical. Default: info. [PIPEOPS_GATEWAY_LOG_LEVEL]",
+            valueName: "level"))
+    var logLevel: String?
+}
+
+extension GatewayCommand {
+    /// What was given on the command line. The switch makes sure that no setting is forgotten.
+    var flags: [GatewaySettings.Name: String?] {
+        Dictionary(uniqueKeysWithValues: GatewaySettings.Name.allCases.map { ($0, flag($0)) })
+    }
+
+    private func flag(_ name: GatewaySettings.Name) -> String? {
+        switch name {
+        case .config: operation.config
+        case .listen: front.listen
+        case .agentListen: agents.agentListen
+        case .adminListen: operation.adminListen
+        case .clustersFile: agents.clustersFile
+        case .agentTLSCertificate: agents.agentTLSCertificate
+        case .agentTLSKey: agents.agentTLSKey
+        case .agentPlaintext: agents.agentPlaintext.map(\.description)
+        case .gatewayDomain: front.gatewayDomain
+        case .responseTimeout: limits.responseTimeout
+        case .idleTimeout: limits.idleTimeout
+        case .heartbeatInterval: limits.heartbeatInterval
+        case .routeTTL: limits.routeTTL
+        case .tunnelMemory: limits.tunnelMemory
+        case .maxStreams: limits.maxStreams
+        case .trustedProxies: Self.joined(front.trustedProxies)
+        case .stripRequestHeaders: Self.joined(front.stripRequestHeaders)
+        case .shutdownGrace: limits.shutdownGrace
+        case .instanceID: operation.instanceID
+        case .logFormat: operation.logFormat
+        case .logLevel: operation.logLevel
+        }
+    }
+
+    private static func joined(_ values: [String]) -> String? {
+        values.isEmpty ? nil : values.joined(separator: ",")
+    }
+}
