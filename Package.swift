@@ -129,8 +129,12 @@ let package = Package(
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
-        tests("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioEmbedded]),
-        tests("KubernetesAPI", [nioCore, nioPosix, nioHTTP1, nioSSL, logging, yams, x509, asn1, crypto]),
+        tests(
+            "TunnelTransport",
+            ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL, x509, asn1, crypto]),
+        tests(
+            "KubernetesAPI",
+            [nioCore, nioPosix, nioHTTP1, nioSSL, logging, metrics, metricsTestKit, yams, x509, asn1, crypto]),
         tests(
             "KubernetesRuntime",
             ["KubernetesAPI", nioCore, nioPosix, nioHTTP1, nioSSL, logging, metrics, metricsTestKit, serviceLifecycle]),
@@ -144,10 +148,33 @@ let package = Package(
             ]),
         tests(
             "EdgeGateway",
-            ["Routing", "TunnelProtocol", "TunnelTransport", logging, nioCore, nioPosix, nioHTTP1, nioEmbedded]),
+            [
+                "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", logging, nioCore, nioPosix,
+                nioHTTP1, nioEmbedded, crypto,
+            ]),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: [
+                "EdgeGateway", "ClusterAgent", "TunnelTransport", "TunnelProtocol", "Routing", "HTTPExchange",
+                "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, asyncHTTPClient, logging, crypto,
+                serviceLifecycle,
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
         tests("DevCluster", ["KubernetesAPI", asyncHTTPClient, nioCore, nioHTTP1, logging, yams]),
     ]
 )
+
+// hack/fuzz: what the fuzzer runs and nothing else, with coverage counters in this package's own code.
+if Context.environment["FUZZING"] != nil {
+    package.targets = package.targets.filter { ["Routing", "TunnelProtocol"].contains($0.name) }
+    package.targets.append(
+        .target(
+            name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1], path: "Tests",
+            sources: ["Fuzz/TunnelFuzz.swift", "TunnelProtocolTests/Support/FuzzCase.swift"], swiftSettings: settings))
+    for target in package.targets { target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"])) }
+    package.products = [.library(name: "TunnelFuzz", type: .static, targets: ["TunnelFuzz"])]
+}
 
 // LANE (temporary, removed before landing): build only the named targets.
 if let lane = Context.environment["LANE"] {

@@ -16,9 +16,6 @@ import UnixSignals
 
 /// The agent's main path.
 package enum ClusterAgentProgram {
-    /// Tells people and the gateway which agent this is.
-    package static let version = "0.1.0"
-
     /// Runs until SIGTERM or SIGINT.
     ///
     /// Throws `SettingsError` where a setting turns out to be unusable.
@@ -87,7 +84,7 @@ package enum ClusterAgentProgram {
                 tunnel: TunnelConfiguration(role: .agent, maxStreams: settings.maxStreams, flow: flow),
                 hello: .init(
                     versions: [1], clusterUUID: clusterUUID, agentID: UUID().uuidString.lowercased(),
-                    agentVersion: version, maxStreams: settings.maxStreams),
+                    agentVersion: ProgramVersion.current, maxStreams: settings.maxStreams),
                 tokenFile: settings.tokenFile,
                 backoff: .init(
                     first: TimeAmount(settings.reconnectMin), longest: TimeAmount(settings.reconnectMax)),
@@ -115,7 +112,7 @@ package enum ClusterAgentProgram {
                 kubeconfig: settings.kubeconfig, context: settings.context,
                 environment: ProcessInfo.processInfo.environment)
             return try KubernetesClient(
-                configuration: configuration, logger: logger, userAgent: "pipeops-agent/\(version)")
+                configuration: configuration, logger: logger, userAgent: "pipeops-agent/\(ProgramVersion.current)")
         } catch let error as KubernetesConfigurationError {
             throw SettingsError(setting: AgentSettings.Name.kubeconfig.rawValue, problem: "\(error)")
         }

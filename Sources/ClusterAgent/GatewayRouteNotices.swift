@@ -27,8 +27,9 @@ package struct GatewayRouteNotice: Hashable, Sendable {
         for type in GatewayRoute.ConditionType.allCases {
             guard let condition = new.condition(type) else { continue }
             let before = old?.condition(type)
-            guard condition.status != before?.status || condition.reason != before?.reason
-                || condition.message != before?.message
+            guard
+                condition.status != before?.status || condition.reason != before?.reason
+                    || condition.message != before?.message
             else { continue }
             let isNews = condition.status != before?.status || condition.reason != before?.reason
             switch (type, condition.status) {

@@ -5,8 +5,9 @@ package import Logging
 
 /// Brings the GatewayRoute of one Ingress and the ledger in line with the Ingress.
 ///
-/// The order is what makes the status trustworthy: it exists before the gateway is told of a route. Routes that an
-/// existing status already lists are handed over first, so that a restart does not depend on writes.
+/// The order is what makes the status trustworthy: it exists before the gateway is told of a route. What an existing
+/// status already lists is handed over first, so that a restart does not depend on writes; and what is to go, goes
+/// first, whatever becomes of the writes.
 package struct IngressReconciler: Reconciler {
     /// What the reconciler reads and writes.
     package struct World: Sendable {
@@ -76,7 +77,11 @@ package struct IngressReconciler: Reconciler {
         let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key))
 
         let isAnnounced = plan.isAnnounced(by: existing)
-        if isAnnounced { submit(extracted, of: key, createdAt: createdAt) }
+        if isAnnounced {
+            submit(extracted, of: key, createdAt: createdAt)
+        } else {
+            note(world.ledger.retain(ingress: key, keys: Set(extracted.routes.map(\.key))))
+        }
         do {
             try await write(plan, existing: existing)
         } catch let error as KubernetesError where error.kind == .notFound {
@@ -89,7 +94,10 @@ package struct IngressReconciler: Reconciler {
     }
 
     private func submit(_ extracted: IngressExtraction, of key: ObjectKey, createdAt: Date) {
-        let change = world.ledger.replace(ingress: key, createdAt: createdAt, with: extracted.routes)
+        note(world.ledger.replace(ingress: key, createdAt: createdAt, with: extracted.routes))
+    }
+
+    private func note(_ change: RouteLedger.Change) {
         if !change.affected.isEmpty { requeue(change.affected) }
     }
 
@@ -98,13 +106,14 @@ package struct IngressReconciler: Reconciler {
     private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws {
         var current = existing
         if let object = plan.object(existing: existing) {
-            let applied = try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: true)
-            ownWrites.wrote(applied)
-            current = applied
+            current = try await ownWrites.write(object.key) {
+                try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: true)
+            }
         }
         guard let current, let desired = plan.status(current: current) else { return }
-        let written = try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
-        ownWrites.wrote(written)
+        let written = try await ownWrites.write(desired.key) {
+            try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
+        }
         report(plan.ingress, written, previous: current.status, desired: desired.status ?? .init())
     }
 
@@ -130,18 +139,22 @@ package struct IngressReconciler: Reconciler {
 
     /// The Ingress is gone, or opted out: its routes are withdrawn first, whatever becomes of the GatewayRoute.
     private func withdraw(_ key: ObjectKey) async throws {
-        let change = world.ledger.remove(ingress: key)
-        if !change.affected.isEmpty { requeue(change.affected) }
+        note(world.ledger.remove(ingress: key))
         guard let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key)), existing.isOurs else {
             return
         }
+        // Noted first: the watch may show the deletion before the request returns.
+        ownWrites.deleted(existing)
         do {
             try await world.client.delete(
                 GatewayRoute.self, key, options: DeleteOptions(uid: existing.metadata.uid))
         } catch let error as KubernetesError where error.kind == .notFound {
             // The garbage collector, or a person, was quicker.
+            return
+        } catch {
+            ownWrites.forget(key)
+            throw error
         }
-        ownWrites.deleted(existing)
         logger.info("GatewayRoute deleted", metadata: ["namespace": "\(key.namespace)", "name": "\(key.name)"])
     }
 

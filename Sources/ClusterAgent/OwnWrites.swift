@@ -11,46 +11,88 @@ final class OwnWrites: Sendable {
         case deleted(uid: String?)
     }
 
-    private let writes = Mutex<[ObjectKey: Write]>([:])
+    /// What the watch showed of an object while a write of it was under way.
+    private struct Overtaken {
+        var newest: GatewayRoute?
+        var deletedUIDs: Set<String?> = []
+    }
+
+    private struct State {
+        var writes: [ObjectKey: Write] = [:]
+        var underWay: [ObjectKey: Overtaken] = [:]
+    }
+
+    private let state = Mutex(State())
 
     /// The newer of what the cache has and what was written.
     func newest(_ key: ObjectKey, cached: GatewayRoute?) -> GatewayRoute? {
-        writes.withLock { writes in
-            switch writes[key] {
+        state.withLock { state in
+            switch state.writes[key] {
             case nil: return cached
             case .wrote(let written):
-                guard let cached else { return written }
-                return Self.isNewer(cached, than: written) ? cached : written
+                guard let cached, Self.isNewer(cached, than: written) else { return written }
+                state.writes[key] = nil
+                return cached
             case .deleted(let uid):
                 return cached?.metadata.uid == uid ? nil : cached
             }
         }
     }
 
-    func wrote(_ object: GatewayRoute) { writes.withLock { $0[object.key] = .wrote(object) } }
+    /// Writes, and remembers what the server made of it, unless the watch was quicker than the answer. One write of a
+    /// key at a time.
+    func write(
+        _ key: ObjectKey, _ operation: () async throws -> GatewayRoute
+    ) async throws -> GatewayRoute {
+        begin(key)
+        do {
+            let written = try await operation()
+            end(key, written)
+            return written
+        } catch {
+            end(key, nil)
+            throw error
+        }
+    }
 
-    func deleted(_ object: GatewayRoute) { writes.withLock { $0[object.key] = .deleted(uid: object.metadata.uid) } }
+    func begin(_ key: ObjectKey) { state.withLock { $0.underWay[key] = Overtaken() } }
 
-    /// The server has no such object after all.
-    func forget(_ key: ObjectKey) { writes.withLock { $0[key] = nil } }
+    func end(_ key: ObjectKey, _ written: GatewayRoute?) {
+        state.withLock { state in
+            let overtaken = state.underWay.removeValue(forKey: key)
+            guard let written, overtaken?.deletedUIDs.contains(written.metadata.uid) != true else { return }
+            if let newest = overtaken?.newest, Self.isNewer(newest, than: written) { return }
+            state.writes[key] = .wrote(written)
+        }
+    }
+
+    /// A deletion is asked for.
+    func deleted(_ object: GatewayRoute) {
+        state.withLock { $0.writes[object.key] = .deleted(uid: object.metadata.uid) }
+    }
+
+    /// What was written, or is deleted, turned out otherwise: the cache is right again.
+    func forget(_ key: ObjectKey) { state.withLock { $0.writes[key] = nil } }
 
     /// The watch has shown an object.
     ///
     /// - Returns: whether it is only the echo of a write, which nobody has to look at.
     func observed(_ object: GatewayRoute) -> Bool {
-        writes.withLock { writes in
-            switch writes[object.key] {
+        let key = object.key
+        return state.withLock { state in
+            state.underWay[key]?.newest = object
+            switch state.writes[key] {
             case nil: return false
             case .wrote(let written):
                 if written.metadata.resourceVersion == object.metadata.resourceVersion {
-                    writes[object.key] = nil
+                    state.writes[key] = nil
                     return true
                 }
                 guard Self.isNewer(object, than: written) else { return true }
-                writes[object.key] = nil
+                state.writes[key] = nil
                 return false
             case .deleted(let uid):
-                if object.metadata.uid != uid { writes[object.key] = nil }
+                if object.metadata.uid != uid { state.writes[key] = nil }
                 return object.metadata.uid == uid
             }
         }
@@ -58,10 +100,13 @@ final class OwnWrites: Sendable {
 
     /// The watch has shown that an object is gone.
     func observedDeletion(of object: GatewayRoute) {
-        writes.withLock { writes in
-            switch writes[object.key] {
-            case .wrote(let written) where written.metadata.uid == object.metadata.uid: writes[object.key] = nil
-            case .deleted(let uid) where uid == object.metadata.uid: writes[object.key] = nil
+        let (key, gone) = (object.key, object.metadata.uid)
+        state.withLock { state in
+            state.underWay[key]?.newest = nil
+            state.underWay[key]?.deletedUIDs.insert(gone)
+            switch state.writes[key] {
+            case .wrote(let written) where written.metadata.uid == gone: state.writes[key] = nil
+            case .deleted(let uid) where uid == gone: state.writes[key] = nil
             default: break
             }
         }
@@ -70,8 +115,10 @@ final class OwnWrites: Sendable {
     private static func isNewer(_ object: GatewayRoute, than other: GatewayRoute) -> Bool {
         guard let version = UInt64(object.metadata.resourceVersion ?? ""),
             let reference = UInt64(other.metadata.resourceVersion ?? "")
-        // Without numbers the watch is believed, which costs a write at worst.
-        else { return object.metadata.resourceVersion != other.metadata.resourceVersion }
+        else {
+            // Without numbers the watch is believed, which costs a write at worst.
+            return object.metadata.resourceVersion != other.metadata.resourceVersion
+        }
         return version >= reference
     }
 }

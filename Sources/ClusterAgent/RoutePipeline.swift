@@ -59,7 +59,8 @@ package struct RoutePipeline: Sendable {
             client: client,
             indices: [serviceIndex: { IngressExtraction.services(namedBy: $0).map(\.description) }],
             transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
-        let services = Informer<KubernetesAPI.Service>(client: client, transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
+        let services = Informer<KubernetesAPI.Service>(
+            client: client, transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
         let gatewayRoutes = Informer<GatewayRoute>(client: client, logger: logger)
 
         let forwarding = ForwardingGuard(policy: settings.targetPolicy)

@@ -30,12 +30,14 @@ package enum EdgeGatewayProgram {
         var flow = FlowLimits()
         flow.budget = settings.tunnelMemory
 
+        let readiness = ListenerReadiness(["front", "agent"])
+
         let services: [any Service] = [
             accessLog,
             registry,
             OperationsListener(
-                host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics, group: group,
-                logger: logger),
+                host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics,
+                readiness: { readiness.reasons }, group: group, logger: logger),
             TunnelServer(
                 configuration: .init(
                     listen: settings.agentListen, tls: try tls(settings.agentSecurity),
@@ -43,12 +45,14 @@ package enum EdgeGatewayProgram {
                     heartbeatInterval: settings.heartbeatInterval,
                     tunnel: TunnelConfiguration(role: .gateway, maxStreams: settings.maxStreams, flow: flow),
                     shutdownGrace: settings.shutdownGrace),
-                directory: directory, registry: registry, tunnels: tunnels, group: group, logger: logger),
+                directory: directory, registry: registry, tunnels: tunnels, group: group, logger: logger,
+                onListening: { _ in readiness.isBound("agent") }),
             FrontDoor(
                 listen: settings.listen, cache: cache, tunnels: tunnels,
                 policy: ForwardingPolicy(strippedRequestFields: Set(settings.stripRequestHeaders)),
                 trustedProxies: settings.trustedProxies, accessLog: accessLog,
-                shutdownGrace: settings.shutdownGrace, group: group, logger: logger),
+                shutdownGrace: settings.shutdownGrace, group: group, logger: logger,
+                onListening: { _ in readiness.isBound("front") }),
         ]
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

@@ -110,9 +110,10 @@ package struct GatewaySettings: Sendable {
             .stripRequestHeaders, expected: "a field name, and none of host, content-length and transfer-encoding",
             parse: Self.strippableField)
         shutdownGrace = try reader.duration(.shutdownGrace, default: .seconds(30), in: .zero ... .seconds(3600))
-        instanceID = try reader.value(
-            .instanceID, expected: "at most 128 letters, digits, dots, hyphens and underscores"
-        ) { $0.utf8.count <= 128 && !$0.isEmpty && $0.utf8.allSatisfy(Self.isIdentifierByte) ? $0 : nil }
+        instanceID =
+            try reader.value(
+                .instanceID, expected: "at most 128 letters, digits, dots, hyphens and underscores"
+            ) { $0.utf8.count <= 128 && !$0.isEmpty && $0.utf8.allSatisfy(Self.isIdentifierByte) ? $0 : nil }
             ?? Self.defaultInstanceID()
         guard heartbeatInterval < routeTTL else {
             throw reader.refusal(

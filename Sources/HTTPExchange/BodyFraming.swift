@@ -22,7 +22,10 @@ package struct BodyFraming: Hashable, Sendable {
     /// - Parameter method: of the request; the answer to HEAD has no body whatever its fields say.
     package init(response status: UInt16, fields: HTTPHeaders, method: String) throws(Invalid) {
         let announced = try Self.contentLength(fields)
-        if method == "HEAD" || status == 204 || status == 304 || status < 200 {
+        if status == 101 {
+            // What follows is another protocol's bytes, both ways.
+            length = .untilEnd
+        } else if method == "HEAD" || status == 204 || status == 304 || status < 200 {
             length = .known(remaining: 0)
         } else {
             length = announced.map { .known(remaining: $0) } ?? .untilEnd

@@ -27,7 +27,7 @@ package struct ForwardingPolicy: Sendable {
         var result = HopByHop.removed(from: fields) { name in
             switch name.utf8.count {
             case 4: if name.lowercased() == "host" { return true }
-            case 9...18: if Self.isForwardingField(name) { return true }
+            case 9...: if Self.isReplaced(name, isTrusted: isTrusted) { return true }
             default: break
             }
             guard !strippedRequestFields.isEmpty || !routeStrips.isEmpty else { return false }
@@ -42,16 +42,16 @@ package struct ForwardingPolicy: Sendable {
         }
         let chain = fields["X-Forwarded-For"]
         result.add(name: "X-Forwarded-For", value: (chain + [client]).joined(separator: ", "))
-        result.add(name: "X-Forwarded-Proto", value: fields.first(name: "X-Forwarded-Proto") ?? scheme)
-        result.add(name: "X-Forwarded-Host", value: fields.first(name: "X-Forwarded-Host") ?? authority)
-        for name in ["Forwarded", "X-Forwarded-Port", "X-Real-IP"] {
-            for value in fields[name] { result.add(name: name, value: value) }
-        }
+        if !result.contains(name: "X-Forwarded-Proto") { result.add(name: "X-Forwarded-Proto", value: scheme) }
+        if !result.contains(name: "X-Forwarded-Host") { result.add(name: "X-Forwarded-Host", value: authority) }
         return result
     }
 
-    private static func isForwardingField(_ name: String) -> Bool {
+    /// Whether a field says how the request came and is not believed. A trusted proxy's are, but its
+    /// `X-Forwarded-For` is written anew with the proxy's own address at the end.
+    private static func isReplaced(_ name: String, isTrusted: Bool) -> Bool {
         let lowered = name.lowercased()
+        if isTrusted { return lowered == "x-forwarded-for" }
         return lowered.hasPrefix("x-forwarded-") || lowered == "forwarded" || lowered == "x-real-ip"
     }
 }

@@ -17,6 +17,10 @@ package struct Hostname: Hashable, Sendable, Comparable, CustomStringConvertible
         guard name.utf8.count <= 253 else {
             throw InvalidHostname(source: source, reason: "is longer than 253 characters")
         }
+        // Before lower-casing, which maps some other scripts' letters to ASCII ones (the Kelvin sign to "k").
+        guard name.utf8.allSatisfy({ $0 < 0x80 }) else {
+            throw InvalidHostname(source: source, reason: Self.foreignCharacter)
+        }
         let lowered = name.lowercased()
         let labels = lowered.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         for (index, label) in labels.enumerated() {
@@ -40,8 +44,10 @@ package struct Hostname: Hashable, Sendable, Comparable, CustomStringConvertible
             default: false
             }
         }
-        return valid ? nil : "has a character other than letters, digits, hyphens and underscores"
+        return valid ? nil : foreignCharacter
     }
+
+    private static let foreignCharacter = "has a character other than letters, digits, hyphens and underscores"
 
     package static func < (lhs: Self, rhs: Self) -> Bool { lhs.text < rhs.text }
 }

@@ -2,7 +2,7 @@
 ///
 /// The sum, modulo 2⁶⁴, of one 64-bit FNV-1a hash per route, so that the order does not matter and a change costs one
 /// route's hash. A route is hashed as its fields in the order host, path, path type, service, namespace, port, tls and
-/// its annotations sorted by name (name, value), each as UTF-8 followed by a zero byte.
+/// its annotations sorted by the bytes of their names (name, value), each as UTF-8 followed by a zero byte.
 package struct RouteDigest: Hashable, Sendable, CustomStringConvertible {
     private var sum: UInt64 = 0
 
@@ -34,7 +34,7 @@ package struct RouteDigest: Hashable, Sendable, CustomStringConvertible {
         add(route.namespace)
         add(String(route.port))
         add(route.tls ? "true" : "false")
-        for (name, value) in route.annotations.sorted(by: { $0.key < $1.key }) {
+        for (name, value) in route.annotations.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
             add(name)
             add(value)
         }

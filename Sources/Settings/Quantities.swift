@@ -1,5 +1,5 @@
-/// Durations as people write them: one or more whole numbers with a unit, from the largest unit to the smallest: `500ms`,
-/// `30s`, `2m`, `1h`, `1h30m`.
+/// Durations as people write them: one or more whole numbers with a unit, from the largest unit to the smallest:
+/// `500ms`, `30s`, `2m`, `1h`, `1h30m`.
 package enum DurationText {
     private static let units: [(name: String, milliseconds: Int64)] = [
         ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1),
@@ -41,8 +41,8 @@ package enum DurationText {
     }
 }
 
-/// Numbers of bytes as people write them: a whole number and `B`, `KiB`, `MiB` or `GiB` (powers of 1024); a number alone
-/// counts bytes.
+/// Numbers of bytes as people write them: a whole number and `B`, `KiB`, `MiB` or `GiB` (powers of 1024); a number
+/// alone counts bytes.
 package enum ByteCountText {
     private static let units: [(name: String, bytes: Int)] = [
         ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1), ("", 1),

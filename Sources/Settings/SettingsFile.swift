@@ -59,7 +59,9 @@ struct SettingsFile: Sendable {
                 throw SettingsError(setting: setting, value: path, problem: "has a key that is not a text")
             }
             // `name:` without a value is as good as absent.
-            if let scalar = value.scalar, scalar.style == .plain, ["", "~", "null"].contains(scalar.string) { continue }
+            if let scalar = value.scalar, scalar.style == .plain, ["", "~", "null"].contains(scalar.string) {
+                continue
+            }
             let line = key.mark?.line
             guard let content = content(of: value) else {
                 throw unsupported(SettingSource.file(key: name, path: path, line: line))
@@ -96,9 +98,8 @@ struct SettingsFile: Sendable {
             values = try JSONDecoder().decode([String: JSONValue].self, from: data)
         } catch DecodingError.typeMismatch {
             throw SettingsError(setting: setting, value: path, problem: "must be an object of setting names and values")
-        } catch DecodingError.dataCorrupted(let context) {
-            let reason = context.underlyingError.map { String(reflecting: $0) } ?? context.debugDescription
-            throw SettingsError(setting: setting, value: path, problem: "is not JSON: \(reason)")
+        } catch DecodingError.dataCorrupted {
+            throw SettingsError(setting: setting, value: path, problem: "is not JSON\(positionOfProblem(in: data))")
         } catch {
             throw SettingsError(setting: setting, value: path, problem: "is not JSON: \(error)")
         }
@@ -112,6 +113,17 @@ struct SettingsFile: Sendable {
             }
         }
         return SettingsFile(path: path, entries: entries)
+    }
+
+    /// Where the text stops being JSON, as the rest of a sentence. The decoder does not say; the older parser does.
+    private static func positionOfProblem(in data: Data) -> String {
+        do {
+            _ = try JSONSerialization.jsonObject(with: data)
+            return ""
+        } catch {
+            let reason = (error as NSError).userInfo[NSDebugDescriptionErrorKey] as? String
+            return reason.map { ": \($0)" } ?? ""
+        }
     }
 
     private static func unsupported(_ source: SettingSource) -> SettingsError {

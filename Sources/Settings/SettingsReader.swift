@@ -109,10 +109,8 @@ package struct SettingsReader<Name: SettingName>: Sendable {
 
     /// What to throw when a setting that has no default is not given.
     package func missing(_ name: Name, expected: String) -> SettingsError {
-        SettingsError(
-            setting: "--\(name.rawValue)",
-            problem: "is required (or \(Self.variable(name, prefix: prefix)), or \(name.rawValue) in the --config file): "
-                + expected)
+        let others = "\(Self.variable(name, prefix: prefix)), or \(name.rawValue) in the --config file"
+        return SettingsError(setting: "--\(name.rawValue)", problem: "is required (or \(others)): \(expected)")
     }
 
     /// What to throw when a value that could be read is not acceptable together with others.

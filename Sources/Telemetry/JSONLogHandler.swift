@@ -1,8 +1,8 @@
 package import Logging
 
 /// Writes each log record as one line holding one JSON object:
-/// `{"time":…,"level":…,"msg":…,"logger":…}` and the metadata as further fields, named in snake_case and in the order of
-/// their names.
+/// `{"time":…,"level":…,"msg":…,"logger":…}` and the metadata as further fields, named in snake_case and in the order
+/// of their names.
 package struct JSONLogHandler: LogHandler {
     package var logLevel: Logger.Level
     package var metadata: Logger.Metadata = [:]

@@ -6,7 +6,8 @@ import Musl
 import Glibc
 #endif
 
-/// A moment in UTC, with the precision of a log line: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+/// A moment in UTC, with the precision of a log line: milliseconds since 1970-01-01T00:00:00Z, leap seconds not
+/// counted.
 package struct LogTimestamp: Hashable, Sendable, CustomStringConvertible {
     /// May be negative: times before 1970.
     package var milliseconds: Int64

@@ -5,8 +5,8 @@ import NIOPosix
 import ServiceLifecycle
 import Synchronization
 
-/// The listener for those who run the program: `/metrics`, `/healthz`, `/readyz` and further JSON pages, read only, over
-/// plain HTTP/1.1. It has no authentication: bind it where only they can reach it.
+/// The listener for those who run the program: `/metrics`, `/healthz`, `/readyz` and further JSON pages, read only,
+/// over plain HTTP/1.1. It has no authentication: bind it where only they can reach it.
 package struct OperationsListener: Service {
     private let host: String
     private let port: Int

@@ -3,9 +3,9 @@ import Synchronization
 
 /// Keeps the process's metrics and writes them in the text format that Prometheus reads.
 ///
-/// A `Counter` becomes a counter, a `Gauge` or `Meter` a gauge, a `Timer`
-/// (in seconds) or aggregating `Recorder` a histogram. Metrics made twice with equal labels share one series. `destroy()`
-/// removes the series from the output; whoever still holds it counts into nothing.
+/// A `Counter` becomes a counter, a `Gauge` or `Meter` a gauge, a `Timer` (in seconds) or aggregating `Recorder` a
+/// histogram. Metrics made twice with equal labels share one series. `destroy()` removes the series from the output;
+/// whoever still holds it counts into nothing.
 package final class PrometheusRegistry: MetricsFactory {
     private struct State {
         var descriptions: [String: MetricDescription] = [:]
@@ -92,7 +92,9 @@ package final class PrometheusRegistry: MetricsFactory {
         histogram(label, dimensions)
     }
 
-    package func destroyCounter(_ handler: any CounterHandler) { remove((handler as? CounterSeries)?.identity, handler) }
+    package func destroyCounter(_ handler: any CounterHandler) {
+        remove((handler as? CounterSeries)?.identity, handler)
+    }
 
     package func destroyFloatingPointCounter(_ handler: any FloatingPointCounterHandler) {
         remove((handler as? CounterSeries)?.identity, handler)

@@ -55,10 +55,10 @@ package struct AdvertisedRoute: Codable, Hashable, Sendable {
         guard let type = PathType(rawValue: pathType) else {
             throw RouteRefusal(
                 reason: "InvalidPathType",
-                message: "path_type \"\(pathType)\" is not one of Exact, Prefix, ImplementationSpecific")
+                message: "path_type \"\(pathType.clipped)\" is not one of Exact, Prefix, ImplementationSpecific")
         }
         guard path.utf8.first == UInt8(ascii: "/") else {
-            throw RouteRefusal(reason: "InvalidPath", message: "path \"\(path)\" does not start with a slash")
+            throw RouteRefusal(reason: "InvalidPath", message: "path \"\(path.clipped)\" does not start with a slash")
         }
         guard (1...65535).contains(port) else {
             throw RouteRefusal(reason: "InvalidPort", message: "port \(port) is not between 1 and 65535")
@@ -68,7 +68,7 @@ package struct AdvertisedRoute: Codable, Hashable, Sendable {
                 host: try Hostname(host), path: path, pathType: type, service: service, namespace: namespace,
                 port: port, tls: tls, annotations: annotations)
         } catch {
-            throw RouteRefusal(reason: "InvalidHost", message: error.description)
+            throw RouteRefusal(reason: "InvalidHost", message: error.description.clipped)
         }
     }
 }
@@ -83,5 +83,13 @@ package struct RouteRefusal: Error, Hashable, Sendable {
     package init(reason: String, message: String) {
         self.reason = reason
         self.message = message
+    }
+}
+
+extension String {
+    /// At most 300 bytes of a peer's text, for a message that must stay short whatever the peer wrote.
+    var clipped: String {
+        guard utf8.count > 300 else { return self }
+        return String(decoding: utf8.prefix(300), as: UTF8.self) + "…"
     }
 }

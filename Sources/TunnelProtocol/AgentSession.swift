@@ -58,7 +58,7 @@ package struct AgentSession {
         case (.awaitingWelcome, _):
             return close(.unexpectedControl, "the first message is not welcome")
         case (.established, .unknownType(let type)):
-            return .send(.error(.init(code: "unknown_type", message: "type \"\(type.prefix(64))\" is not known")))
+            return .send(.error(.init(code: "unknown_type", message: "type \"\(type.clipped)\" is not known")))
         case (.established, .message(.ingressRoutesAck(let ack))):
             return .acknowledged(ack)
         case (.established, .message(.heartbeatAck)):

@@ -29,7 +29,7 @@ package struct Backoff: Hashable, Sendable {
         case failed
         /// The gateway refused the credentials.
         case unauthorized
-        /// The gateway said when to come again.
+        /// The gateway said when to come again; taken as no less than the first wait and no more than an hour.
         case retryAfter(TimeAmount)
     }
 
@@ -42,6 +42,8 @@ package struct Backoff: Hashable, Sendable {
     package mutating func delay(after cause: Cause, random: Double) -> TimeAmount {
         switch cause {
         case .retryAfter(let wait):
+            // Neither a busy loop nor a goodbye for ever, whatever the gateway asked for.
+            let wait = min(max(wait, limits.first), .hours(1))
             // Spread over a fifth of the wait, so that a crowd told the same does not come back as one.
             return wait + .nanoseconds(Int64(Double(wait.nanoseconds) / 5 * random))
         case .unauthorized:

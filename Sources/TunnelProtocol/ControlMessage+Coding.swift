@@ -54,7 +54,7 @@ extension ControlMessage {
             case .error: return .message(.error(try payload(ControlError.self)))
             }
         } catch let error as DecodingError {
-            return .malformed(error.sentence)
+            return .malformed(error.sentence.clipped)
         } catch {
             return .malformed("not a JSON object")
         }
@@ -90,7 +90,7 @@ extension ControlMessage {
 }
 
 extension DecodingError {
-    /// What is wrong and at which key, in one line and without the offending text.
+    /// What is wrong and at which key, in one line.
     fileprivate var sentence: String {
         func path(_ context: Context) -> String {
             let keys = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }

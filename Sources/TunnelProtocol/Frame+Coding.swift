@@ -36,6 +36,12 @@ extension ByteBuffer {
         setInteger(UInt32(length) << 8 | UInt32(type), at: start)
     }
 
+    /// Bytes of the frame that starts the readable ones, header included; `nil` where there is none.
+    var firstFrameSize: Int? {
+        guard let lengthAndType: UInt32 = getInteger(at: readerIndex) else { return nil }
+        return FrameWire.headerSize + Int(lengthAndType >> 8)
+    }
+
     /// Appends the header of a DATA frame; its `length` bytes of payload must follow.
     mutating func writeDataFrameHeader(stream: StreamID, length: Int, endStream: Bool) {
         writeFrameHeader(
@@ -120,14 +126,18 @@ extension ByteBuffer {
 }
 
 extension HeaderBlock {
-    /// Whether every part fits its length field and the block fits a frame (see `FrameLimits`).
+    /// Whether the peer's `FrameReader` will take the block: every part fits its length field, the block fits a frame
+    /// (see `FrameLimits`), and everything in it is allowed in HTTP.
     ///
-    /// What fails this check must be refused before it is sent: 431 for a request, 502 for an answer.
+    /// What fails this check must be refused before it is sent: 431 or 400 for a request, 502 for an answer. Sent all
+    /// the same it would end the tunnel, and with it everybody else's exchanges.
     package var isSendable: Bool {
         func fits(_ fields: HTTPHeaders) -> Bool {
             var total = 64
             for (name, value) in fields {
-                guard name.utf8.count <= 0xFFFF, value.utf8.count <= 0xFFFF else { return false }
+                guard name.utf8.count <= 0xFFFF, value.utf8.count <= 0xFFFF, FieldSyntax.isName(name),
+                    FieldSyntax.isValue(value)
+                else { return false }
                 total += name.utf8.count + value.utf8.count + 4
             }
             return fields.count <= 0xFFFF && total <= FrameLimits.maxHeaderBlockSize / 2
@@ -135,11 +145,24 @@ extension HeaderBlock {
         switch self {
         case .request(let head):
             return head.method.utf8.count <= 0xFF && head.upgrade.utf8.count <= 0xFF
-                && head.authority.utf8.count + head.target.utf8.count <= 0x7FFF && fits(head.fields)
-        case .response(let head): return fits(head.fields)
+                && head.authority.utf8.count + head.target.utf8.count <= 0x7FFF && head.isValid && fits(head.fields)
+        case .response(let head): return head.isValid && fits(head.fields)
         case .trailers(let fields): return fits(fields)
         }
     }
+}
+
+extension RequestHead {
+    /// Whether a request line can be made of it.
+    fileprivate var isValid: Bool {
+        FieldSyntax.isName(method) && !target.isEmpty && FieldSyntax.isTarget(target)
+            && FieldSyntax.isTarget(authority) && FieldSyntax.isValue(upgrade)
+    }
+}
+
+extension ResponseHead {
+    /// Whether a status line can be made of it.
+    fileprivate var isValid: Bool { (100...999).contains(status) }
 }
 
 // MARK: - Reading
@@ -177,6 +200,8 @@ package struct FrameReader {
             guard payload.readableBytes <= FrameLimits.maxDataSize else {
                 throw ProtocolViolation(.tooLarge, "DATA of \(payload.readableBytes) bytes on stream \(stream)")
             }
+            // A few bytes must not keep a whole message in memory: credit counts bytes, and promises memory.
+            if payload.readableBytes < payload.storageCapacity / 64 { payload = ByteBuffer(buffer: payload) }
             return .data(stream, payload, endStream: endStream)
         case FrameWire.headers:
             guard payload.readableBytes <= FrameLimits.maxHeaderBlockSize else {
@@ -220,19 +245,21 @@ package struct FrameReader {
                 let method = payload.readShortText(), let upgrade = payload.readShortText(),
                 let authority = payload.readText(), let target = payload.readText()
             else { throw truncated("HEADERS") }
-            guard FieldSyntax.isName(method), !target.isEmpty, FieldSyntax.isTarget(target),
-                FieldSyntax.isTarget(authority), FieldSyntax.isValue(upgrade)
-            else { throw ProtocolViolation(.malformedFrame, "a request line that is not allowed in HTTP") }
-            return .request(
-                RequestHead(
-                    method: method, authority: authority, target: target, upgrade: upgrade, window: window,
-                    fields: try readFields(&payload)))
+            var head = RequestHead(
+                method: method, authority: authority, target: target, upgrade: upgrade, window: window, fields: [:])
+            guard head.isValid else {
+                throw ProtocolViolation(.malformedFrame, "a request line that is not allowed in HTTP")
+            }
+            head.fields = try readFields(&payload)
+            return .request(head)
         case FrameWire.responseBlock:
             guard let status: UInt16 = payload.readInteger() else { throw truncated("HEADERS") }
-            guard (100...999).contains(status) else {
+            var head = ResponseHead(status: status, fields: [:])
+            guard head.isValid else {
                 throw ProtocolViolation(.malformedFrame, "a response with status \(status)")
             }
-            return .response(ResponseHead(status: status, fields: try readFields(&payload)))
+            head.fields = try readFields(&payload)
+            return .response(head)
         case FrameWire.trailerBlock:
             return .trailers(try readFields(&payload))
         default:

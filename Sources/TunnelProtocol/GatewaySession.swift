@@ -100,7 +100,7 @@ package struct GatewaySession {
         case (.awaitingHello, _):
             return close(.unexpectedControl, "the first message is not hello")
         case (.established, .unknownType(let type)):
-            return .send(.error(.init(code: "unknown_type", message: "type \"\(type.prefix(64))\" is not known")))
+            return .send(.error(.init(code: "unknown_type", message: "type \"\(type.clipped)\" is not known")))
         case (.established(let revision, let sync), .message(.ingressRoutes(let message))):
             return received(message, since: revision, sync)
         case (.established, .message(.heartbeat(let heartbeat))):
@@ -116,10 +116,13 @@ package struct GatewaySession {
     package mutating func applied(
         _ change: RouteChange, accepted: Int, rejected: [ControlMessage.IngressRoutesAck.Rejection]
     ) -> Action {
-        let all = change.rejected + rejected
-        // An acknowledgement must fit one message; the agent learns the rest with the next sync.
-        return .send(
-            .ingressRoutesAck(.init(revision: change.revision, accepted: accepted, rejected: Array(all.prefix(150)))))
+        var ack = ControlMessage.IngressRoutesAck(
+            revision: change.revision, accepted: accepted, rejected: Array((change.rejected + rejected).prefix(1000)))
+        // It must fit one message, however long the hosts and paths in it are.
+        while ControlMessage.ingressRoutesAck(ack).encoded().utf8.count > ControlMessage.maximumSize {
+            ack.rejected.removeLast(max(1, ack.rejected.count / 4))
+        }
+        return .send(.ingressRoutesAck(ack))
     }
 
     /// The registry has refreshed the cluster's routes.
@@ -175,6 +178,7 @@ package struct GatewaySession {
         let page: ControlMessage.IngressRoutes.Page
         if message.action == .sync {
             page = message.page ?? .init(index: 0, last: true)
+            guard page.index >= 0 else { return close(.malformedControl, "page \(page.index) of a sync") }
             if page.index > 0 {
                 guard let partial, partial.revision == message.revision, partial.pages == page.index else {
                     return close(.unexpectedControl, "page \(page.index) of a sync that did not begin")
@@ -191,7 +195,7 @@ package struct GatewaySession {
                 change.rejected.append(.init(advertised, error))
             }
         }
-        guard change.routes.count <= Self.maxRoutes else {
+        guard change.routes.count + change.rejected.count <= Self.maxRoutes else {
             return close(.tooLarge, "a sync of more than \(Self.maxRoutes) routes")
         }
         guard page.last else {

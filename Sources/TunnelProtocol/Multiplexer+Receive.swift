@@ -93,7 +93,8 @@ extension Multiplexer {
             return .close(
                 ProtocolViolation(
                     .creditExceeded,
-                    "\(bytes.readableBytes) bytes on stream \(id), whose credit is \(stream.receiveWindow.outstanding)"))
+                    "\(bytes.readableBytes) bytes on stream \(id), whose credit is \(stream.receiveWindow.outstanding)")
+            )
         }
         if endStream { end(&stream) }
         update(id, stream)

@@ -11,15 +11,12 @@ extension Multiplexer {
         package var finished: [StreamID] = []
     }
 
-    /// Appends frames to `message` until it holds about `limit` bytes or there is nothing left to send: urgent frames
-    /// first, then the ready streams in turn.
+    /// Appends frames to `message` until it holds `limit` bytes or there is nothing left to send: urgent frames first,
+    /// then the ready streams in turn.
     ///
+    /// - Parameter limit: bytes; exceeded by less than one head or one turn.
     package mutating func write(into message: inout ByteBuffer, limit: Int) -> Written {
-        if urgent.readableBytes > 0 {
-            message.writeBuffer(&urgent)
-            // Keep a small buffer for the next head, give a large one back.
-            if urgent.capacity > 64 * 1024 { urgent = ByteBuffer() } else { urgent.clear() }
-        }
+        writeUrgent(into: &message, limit: limit)
         var written = Written()
         while message.readableBytes < limit, let id = ready.popFirst() {
             guard var stream = streams[id] else { continue }
@@ -34,6 +31,25 @@ extension Multiplexer {
             if stream.isOver { written.finished.append(id) }
         }
         return written
+    }
+
+    /// Moves urgent frames, whole ones only. Where some are left the limit is reached, so that no DATA overtakes a head.
+    private mutating func writeUrgent(into message: inout ByteBuffer, limit: Int) {
+        guard urgent.readableBytes > 0 else { return }
+        if message.readableBytes + urgent.readableBytes <= limit {
+            message.writeBuffer(&urgent)
+        }
+        while message.readableBytes < limit, let size = urgent.firstFrameSize,
+            var frame = urgent.readSlice(length: size)
+        {
+            message.writeBuffer(&frame)
+        }
+        guard urgent.readableBytes == 0 else {
+            urgent.discardReadBytes()
+            return
+        }
+        // Keep a small buffer for the next head, give a large one back.
+        if urgent.capacity > 64 * 1024 { urgent = ByteBuffer() } else { urgent.clear() }
     }
 
     /// Sends at most one turn of a stream, in one DATA frame, and its end if that is due.

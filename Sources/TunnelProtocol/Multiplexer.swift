@@ -150,6 +150,7 @@ extension Multiplexer {
         precondition(role == .agent, "only the agent responds")
         guard var stream = streams[id] else { return }
         precondition(stream.sent == .head, "a second final head on stream \(id)")
+        precondition(!endStream || !head.isInformational, "stream \(id) cannot end with status \(head.status)")
         urgent.writeFrame(.headers(id, .response(head), endStream: endStream))
         if endStream {
             stream.sent = .ended

@@ -1,7 +1,7 @@
 /// What a peer did that this protocol forbids. The tunnel is closed, and both sides log the code.
 package struct ProtocolViolation: Error, Hashable, Sendable, CustomStringConvertible {
     /// The snake_case names travel in the `error` control message that precedes the close.
-    package enum Code: String, Hashable, Sendable {
+    package enum Code: String, Hashable, Sendable, CaseIterable {
         /// A frame or message longer than allowed.
         case tooLarge = "too_large"
         /// A frame that ends before its fields do, or a message that ends inside a frame.

@@ -146,7 +146,10 @@ private final class RefusingHandler<Admission: TunnelAdmission>: ChannelInboundH
         context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A refused upgrade is reported here first; the request follows and is answered.
+        if !(error is TunnelRefusal) { context.close(promise: nil) }
+    }
 
     private func refusalWithoutUpgrade(_ head: HTTPRequestHead) -> TunnelRefusal {
         do throws(TunnelRefusal) {

@@ -153,9 +153,9 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     private func deliver(_ event: StreamEvent, to id: StreamID) {
         guard let stream = streams[id] else { return }
-        forgetIfOver(id)
         stream.deliver(event)
         touched.append(stream)
+        if !multiplexer.isOpen(id) { streams.removeValue(forKey: id)?.finish() }
     }
 
     private func endBurst() {
@@ -165,9 +165,11 @@ package final class TunnelHandler: ChannelInboundHandler {
         for stream in streams { stream.endBurst() }
     }
 
-    /// Forgets a stream that the multiplexer has forgotten.
-    private func forgetIfOver(_ id: StreamID) {
-        if !multiplexer.isOpen(id) { streams[id] = nil }
+    /// Forgets a stream whose last frame was sent. What it still has to deliver leaves first.
+    private func forget(_ id: StreamID) {
+        guard let stream = streams.removeValue(forKey: id) else { return }
+        stream.finish()
+        stream.endBurst()
     }
 
     // MARK: Streams' wishes
@@ -200,7 +202,7 @@ package final class TunnelHandler: ChannelInboundHandler {
             return
         }
         multiplexer.respond(id, head, endStream: endStream)
-        if endStream { forgetIfOver(id) }
+        if !multiplexer.isOpen(id) { forget(id) }
         scheduleFlush()
     }
 
@@ -220,7 +222,7 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     func reset(_ id: StreamID, _ code: ResetCode, detail: String) {
         multiplexer.reset(id, code, detail: detail)
-        streams[id] = nil
+        streams.removeValue(forKey: id)?.detach()
         scheduleFlush()
     }
 
@@ -265,7 +267,7 @@ package final class TunnelHandler: ChannelInboundHandler {
                 context.write(wrapOutboundOut(message), promise: nil)
                 hasUnflushedWrites = true
             }
-            for id in written.finished { streams[id] = nil }
+            for id in written.finished { forget(id) }
             for id in written.released {
                 streams[id]?.deliver(.resume)
                 streams[id]?.endBurst()

@@ -9,15 +9,18 @@ package import TunnelProtocol
 package final class TunnelStream: Sendable {
     private let tunnelLoop: any EventLoop
     private let receiverLoop: any EventLoop
-    private let receiver: NIOLoopBound<any StreamReceiver>
     private let state: NIOLoopBoundBox<State>
 
     private struct State {
         /// `nil` before the stream is open and after it is over.
         var id: StreamID?
         weak var handler: TunnelHandler?
+        /// Let go when the stream is over: the receiver usually holds its stream, and neither must keep the other.
+        var receiver: NIOLoopBound<any StreamReceiver>?
         /// Events for a receiver on another loop, kept until the end of the read burst.
         var pending: [StreamEvent] = []
+        /// Nothing follows what is pending.
+        var isOver = false
     }
 
     /// Called on the tunnel's event loop.
@@ -27,16 +30,15 @@ package final class TunnelStream: Sendable {
     ) {
         self.tunnelLoop = tunnelLoop
         self.receiverLoop = receiverLoop
-        self.receiver = receiver
-        state = NIOLoopBoundBox(State(id: id, handler: handler), eventLoop: tunnelLoop)
+        state = NIOLoopBoundBox(State(id: id, handler: handler, receiver: receiver), eventLoop: tunnelLoop)
     }
 
     /// Opens a stream on a tunnel that may live on another event loop.
     init(tunnelLoop: any EventLoop, receiver: any StreamReceiver, receiverLoop: any EventLoop) {
         self.tunnelLoop = tunnelLoop
         self.receiverLoop = receiverLoop
-        self.receiver = NIOLoopBound(receiver, eventLoop: receiverLoop)
-        state = NIOLoopBoundBox.makeBoxSendingValue(State(), eventLoop: tunnelLoop)
+        let receiver = NIOLoopBound(receiver, eventLoop: receiverLoop)
+        state = NIOLoopBoundBox.makeBoxSendingValue(State(receiver: receiver), eventLoop: tunnelLoop)
     }
 
     // MARK: Receiver's side
@@ -88,8 +90,9 @@ package final class TunnelStream: Sendable {
 
     /// Delivers an event, at once or with the burst. An ending event detaches the stream.
     func deliver(_ event: StreamEvent) {
+        guard let receiver = state.value.receiver else { return }
         switch event {
-        case .reset, .lost, .refused: state.value.id = nil
+        case .reset, .lost, .refused: finish()
         default: break
         }
         if receiverLoop.inEventLoop {
@@ -99,8 +102,23 @@ package final class TunnelStream: Sendable {
         }
     }
 
+    /// Nothing follows; the receiver is let go with the burst.
+    func finish() {
+        state.value.id = nil
+        state.value.isOver = true
+    }
+
+    /// Nothing follows, not even what is pending.
+    func detach() {
+        finish()
+        state.value.pending = []
+        state.value.receiver = nil
+    }
+
     /// The read burst that delivered events is over.
     func endBurst() {
+        guard let receiver = state.value.receiver else { return }
+        if state.value.isOver { state.value.receiver = nil }
         if receiverLoop.inEventLoop {
             receiver.value.receivedBurst()
             return
@@ -108,7 +126,6 @@ package final class TunnelStream: Sendable {
         let events = state.value.pending
         guard !events.isEmpty else { return }
         state.value.pending = []
-        let receiver = receiver
         receiverLoop.execute {
             for event in events { receiver.value.received(event) }
             receiver.value.receivedBurst()

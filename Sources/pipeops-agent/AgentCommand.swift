@@ -34,7 +34,7 @@ struct AgentCommand: AsyncParsableCommand {
             try await command.run()
         } catch let error as SettingsError {
             ProgramExit.fail(program: name, error.description, code: SettingsError.exitCode)
-        } catch where exitCode(for: error) == .validationFailure {
+        } catch  where exitCode(for: error) == .validationFailure {
             ProgramExit.fail(program: name, message(for: error), code: SettingsError.exitCode)
         } catch {
             // --help and --version too arrive here.
@@ -65,6 +65,5 @@ struct AgentCommand: AsyncParsableCommand {
             logger.critical("Stopped by an error", metadata: ["error": "\(error)"])
             throw ExitCode.failure
         }
-        logger.info("Stopped pipeops-agent")
     }
 }

@@ -4,37 +4,55 @@ import ClusterAgent
 struct GatewayOptions: ParsableArguments {
     @Option(
         help: .init(
-            "The gateway's address for agents: wss://host:port, or ws://host:port for plain text. Required. [PIPEOPS_AGENT_GATEWAY_URL]",
+            """
+            The gateway's address for agents: wss://host:port, or ws://host:port for plain text. Required. \
+            [PIPEOPS_AGENT_GATEWAY_URL]
+            """,
             valueName: "url"))
     var gatewayURL: String?
 
     @Option(
         help: .init(
-            "A file with the token that the gateway knows this cluster by; read again at each connection. Required. [PIPEOPS_AGENT_TOKEN_FILE]",
+            """
+            A file with the token that the gateway knows this cluster by; read again at each connection. \
+            Required. [PIPEOPS_AGENT_TOKEN_FILE]
+            """,
             valueName: "file"))
     var tokenFile: String?
 
     @Option(
         help: .init(
-            "A PEM file with the certificate authorities to trust for the gateway. Default: those of the system. [PIPEOPS_AGENT_GATEWAY_CA_FILE]",
+            """
+            A PEM file with the certificate authorities to trust for the gateway. Default: those of the system. \
+            [PIPEOPS_AGENT_GATEWAY_CA_FILE]
+            """,
             valueName: "file"))
     var gatewayCAFile: String?
 
     @Option(
         help: .init(
-            "The name of this cluster at the gateway. Default: the UID of the namespace kube-system. [PIPEOPS_AGENT_CLUSTER_UUID]",
+            """
+            The name of this cluster at the gateway. Default: the UID of the namespace kube-system. \
+            [PIPEOPS_AGENT_CLUSTER_UUID]
+            """,
             valueName: "uuid"))
     var clusterUUID: String?
 
     @Option(
         help: .init(
-            "The domain under which the gateway gives each cluster names of its own. Default: gateway.pipeops.io. [PIPEOPS_AGENT_GATEWAY_DOMAIN]",
+            """
+            The domain under which the gateway gives each cluster names of its own. Default: gateway.pipeops.io. \
+            [PIPEOPS_AGENT_GATEWAY_DOMAIN]
+            """,
             valueName: "domain"))
     var gatewayDomain: String?
 
     @Option(
         help: .init(
-            "When routes are sent to the gateway: auto (while the cluster is private), always or never. Default: auto. [PIPEOPS_AGENT_SYNC]",
+            """
+            When routes are sent to the gateway: auto (while the cluster is private), always or never. Default: \
+            auto. [PIPEOPS_AGENT_SYNC]
+            """,
             valueName: "mode"))
     var sync: String?
 }
@@ -42,7 +60,10 @@ struct GatewayOptions: ParsableArguments {
 struct ClusterOptions: ParsableArguments {
     @Option(
         help: .init(
-            "The kubeconfig file. Default: KUBECONFIG, or the cluster the agent runs in, or ~/.kube/config. [PIPEOPS_AGENT_KUBECONFIG]",
+            """
+            The kubeconfig file. Default: KUBECONFIG, or the cluster the agent runs in, or ~/.kube/config. \
+            [PIPEOPS_AGENT_KUBECONFIG]
+            """,
             valueName: "file"))
     var kubeconfig: String?
 
@@ -59,7 +80,10 @@ struct ClusterOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "How long a LoadBalancer may wait for its address before the cluster counts as private. Default: 2m. [PIPEOPS_AGENT_LOAD_BALANCER_GRACE]",
+            """
+            How long a LoadBalancer may wait for its address before the cluster counts as private. Default: 2m. \
+            [PIPEOPS_AGENT_LOAD_BALANCER_GRACE]
+            """,
             valueName: "duration"))
     var loadBalancerGrace: String?
 
@@ -72,7 +96,10 @@ struct ClusterOptions: ParsableArguments {
     @Flag(
         inversion: .prefixedNo,
         help:
-            "Whether requests may go to loopback addresses; for development only. Default: no. [PIPEOPS_AGENT_ALLOW_LOOPBACK_TARGETS]"
+            """
+            Whether requests may go to loopback addresses; for development only. Default: no. \
+            [PIPEOPS_AGENT_ALLOW_LOOPBACK_TARGETS]
+            """
     )
     var allowLoopbackTargets: Bool?
 }
@@ -80,7 +107,10 @@ struct ClusterOptions: ParsableArguments {
 struct LimitOptions: ParsableArguments {
     @Option(
         help: .init(
-            "The longest wait for a connection to the gateway or to a Service. Default: 5s. [PIPEOPS_AGENT_CONNECT_TIMEOUT]",
+            """
+            The longest wait for a connection to the gateway or to a Service. Default: 5s. \
+            [PIPEOPS_AGENT_CONNECT_TIMEOUT]
+            """,
             valueName: "duration"))
     var connectTimeout: String?
 
@@ -110,7 +140,10 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "The longest first wait before a lost tunnel is dialled again. Default: 500ms. [PIPEOPS_AGENT_RECONNECT_MIN]",
+            """
+            The longest first wait before a lost tunnel is dialled again. Default: 500ms. \
+            [PIPEOPS_AGENT_RECONNECT_MIN]
+            """,
             valueName: "duration"))
     var reconnectMin: String?
 
@@ -130,13 +163,19 @@ struct LimitOptions: ParsableArguments {
 struct OperationOptions: ParsableArguments {
     @Option(
         help: .init(
-            "A settings file, .yaml, .yml or .json; its keys are the flags' names without dashes in front. [PIPEOPS_AGENT_CONFIG]",
+            """
+            A settings file, .yaml, .yml or .json; its keys are the flags' names without dashes in front. \
+            [PIPEOPS_AGENT_CONFIG]
+            """,
             valueName: "file"))
     var config: String?
 
     @Option(
         help: .init(
-            "Where /metrics, /healthz and /readyz are served, without authentication. Default: 127.0.0.1:8083. [PIPEOPS_AGENT_ADMIN_LISTEN]",
+            """
+            Where /metrics, /healthz and /readyz are served, without authentication. Default: 127.0.0.1:8083. \
+            [PIPEOPS_AGENT_ADMIN_LISTEN]
+            """,
             valueName: "host:port"))
     var adminListen: String?
 
@@ -148,7 +187,10 @@ struct OperationOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "The least important log lines to write: trace, debug, info, notice, warning, error or critical. Default: info. [PIPEOPS_AGENT_LOG_LEVEL]",
+            """
+            The least important log lines to write: trace, debug, info, notice, warning, error or critical. \
+            Default: info. [PIPEOPS_AGENT_LOG_LEVEL]
+            """,
             valueName: "level"))
     var logLevel: String?
 }

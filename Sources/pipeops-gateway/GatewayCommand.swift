@@ -33,7 +33,7 @@ struct GatewayCommand: AsyncParsableCommand {
             try await command.run()
         } catch let error as SettingsError {
             ProgramExit.fail(program: name, error.description, code: SettingsError.exitCode)
-        } catch where exitCode(for: error) == .validationFailure {
+        } catch  where exitCode(for: error) == .validationFailure {
             ProgramExit.fail(program: name, message(for: error), code: SettingsError.exitCode)
         } catch {
             // --help and --version too arrive here.
@@ -45,6 +45,12 @@ struct GatewayCommand: AsyncParsableCommand {
         let reader = try SettingsReader<GatewaySettings.Name>(
             flags: flags, environment: ProcessInfo.processInfo.environment, prefix: GatewaySettings.environmentPrefix)
         let settings = try GatewaySettings(reader)
+        do {
+            // Read again by the program; read here so that a mistake in it is told before anything starts.
+            _ = try ClusterDirectory(path: settings.clustersFile)
+        } catch let error as ClusterDirectoryError {
+            throw reader.refusal(of: .clustersFile, problem: error.problem)
+        }
 
         LoggingSystem.bootstrap(format: settings.logFormat, level: settings.logLevel)
         let logger = Logger(label: Self.name)
@@ -64,6 +70,5 @@ struct GatewayCommand: AsyncParsableCommand {
             logger.critical("Stopped by an error", metadata: ["error": "\(error)"])
             throw ExitCode.failure
         }
-        logger.info("Stopped pipeops-gateway")
     }
 }

@@ -9,19 +9,28 @@ struct FrontOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "Address ranges of proxies whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed; separated by commas, or given several times. Default: none. [PIPEOPS_GATEWAY_TRUSTED_PROXIES]",
+            """
+            Address ranges of proxies whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed; \
+            separated by commas, or given several times. Default: none. [PIPEOPS_GATEWAY_TRUSTED_PROXIES]
+            """,
             valueName: "cidr"))
     var trustedProxies: [String] = []
 
     @Option(
         help: .init(
-            "Fields to remove from requests, such as cookie; separated by commas, or given several times. Default: none. [PIPEOPS_GATEWAY_STRIP_REQUEST_HEADERS]",
+            """
+            Fields to remove from requests, such as cookie; separated by commas, or given several times. \
+            Default: none. [PIPEOPS_GATEWAY_STRIP_REQUEST_HEADERS]
+            """,
             valueName: "name"))
     var stripRequestHeaders: [String] = []
 
     @Option(
         help: .init(
-            "The domain under which each cluster has names of its own. Default: gateway.pipeops.io. [PIPEOPS_GATEWAY_GATEWAY_DOMAIN]",
+            """
+            The domain under which each cluster has names of its own. Default: gateway.pipeops.io. \
+            [PIPEOPS_GATEWAY_GATEWAY_DOMAIN]
+            """,
             valueName: "domain"))
     var gatewayDomain: String?
 }
@@ -35,13 +44,19 @@ struct AgentOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "A YAML or JSON file with the clusters that may connect: clusters: [{uuid: …, tokenSHA256: hex}]. Required. [PIPEOPS_GATEWAY_CLUSTERS_FILE]",
+            """
+            A YAML or JSON file with the clusters that may connect: clusters: [{uuid: …, tokenSHA256: hex}]. \
+            Required. [PIPEOPS_GATEWAY_CLUSTERS_FILE]
+            """,
             valueName: "file"))
     var clustersFile: String?
 
     @Option(
         help: .init(
-            "A PEM file with the certificate chain to show to agents. Required, unless --agent-plaintext. [PIPEOPS_GATEWAY_AGENT_TLS_CERTIFICATE]",
+            """
+            A PEM file with the certificate chain to show to agents. Required, unless --agent-plaintext. \
+            [PIPEOPS_GATEWAY_AGENT_TLS_CERTIFICATE]
+            """,
             valueName: "file"))
     var agentTLSCertificate: String?
 
@@ -53,7 +68,10 @@ struct AgentOptions: ParsableArguments {
     @Flag(
         inversion: .prefixedNo,
         help:
-            "Whether agents connect without TLS; for development, or behind something that ends TLS. Default: no. [PIPEOPS_GATEWAY_AGENT_PLAINTEXT]"
+            """
+            Whether agents connect without TLS; for development, or behind something that ends TLS. Default: no. \
+            [PIPEOPS_GATEWAY_AGENT_PLAINTEXT]
+            """
     )
     var agentPlaintext: Bool?
 }
@@ -105,19 +123,28 @@ struct LimitOptions: ParsableArguments {
 struct OperationOptions: ParsableArguments {
     @Option(
         help: .init(
-            "A settings file, .yaml, .yml or .json; its keys are the flags' names without dashes in front. [PIPEOPS_GATEWAY_CONFIG]",
+            """
+            A settings file, .yaml, .yml or .json; its keys are the flags' names without dashes in front. \
+            [PIPEOPS_GATEWAY_CONFIG]
+            """,
             valueName: "file"))
     var config: String?
 
     @Option(
         help: .init(
-            "Where /metrics, /healthz and /readyz are served, without authentication. Default: 127.0.0.1:8082. [PIPEOPS_GATEWAY_ADMIN_LISTEN]",
+            """
+            Where /metrics, /healthz and /readyz are served, without authentication. Default: 127.0.0.1:8082. \
+            [PIPEOPS_GATEWAY_ADMIN_LISTEN]
+            """,
             valueName: "host:port"))
     var adminListen: String?
 
     @Option(
         help: .init(
-            "Which of several gateways this is. Default: the host's name and the process number. [PIPEOPS_GATEWAY_INSTANCE_ID]",
+            """
+            Which of several gateways this is. Default: the host's name and the process number. \
+            [PIPEOPS_GATEWAY_INSTANCE_ID]
+            """,
             valueName: "name"))
     var instanceID: String?
 
@@ -129,7 +156,10 @@ struct OperationOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "The least important log lines to write: trace, debug, info, notice, warning, error or critical. Default: info. [PIPEOPS_GATEWAY_LOG_LEVEL]",
+            """
+            The least important log lines to write: trace, debug, info, notice, warning, error or critical. \
+            Default: info. [PIPEOPS_GATEWAY_LOG_LEVEL]
+            """,
             valueName: "level"))
     var logLevel: String?
 }

@@ -51,7 +51,8 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
     ///   - ingressController: the Service that a setting names; `nil` looks at the known ones.
     ///   - onChange: told every new observation, one at a time, the first one included. Must not ask for `current`.
     package init(
-        services: Informer<KubernetesAPI.Service>, ingressController: ObjectKey?, gracePeriod: Duration, events: EventRecorder?,
+        services: Informer<KubernetesAPI.Service>, ingressController: ObjectKey?, gracePeriod: Duration,
+        events: EventRecorder?,
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger,
         onChange: @escaping @Sendable (Observation) -> Void
     ) {

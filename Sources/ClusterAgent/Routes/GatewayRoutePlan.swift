@@ -72,7 +72,7 @@ package struct GatewayRoutePlan: Sendable {
     /// written.
     package func isAnnounced(by existing: GatewayRoute?) -> Bool {
         guard let status = existing?.status, status.condition(.programmed) != nil else { return false }
-        return status.routeCount == extraction.routes.count && status.routes == listedRoutes
+        return status.routeCount == extraction.routes.count && (status.routes ?? []) == listedRoutes
     }
 
     private var listedRoutes: [GatewayRoute.ListedRoute] {
@@ -85,9 +85,9 @@ package struct GatewayRoutePlan: Sendable {
     package func status(current: GatewayRoute) -> GatewayRoute? {
         var status = GatewayRoute.Status(
             clusterType: finding.clusterType, clusterTypeReason: finding.reason.rawValue,
-            target: controller?.service.description ?? "Service", hosts: extraction.hosts.map(\.text),
+            target: controller?.service.description ?? "Service", hosts: Self.list(extraction.hosts.map(\.text)),
             routeCount: extraction.routes.count,
-            routes: listedRoutes,
+            routes: Self.list(listedRoutes),
             observedIngressGeneration: ingress.metadata.generation,
             // Kept while the routes are on their way again, so that it never goes back.
             revision: standing.revision ?? current.status?.revision)
@@ -97,12 +97,28 @@ package struct GatewayRoutePlan: Sendable {
             condition(.resolvedRefs, extraction.resolvedRefs, on: current),
             condition(.programmed, programmed, on: current),
         ]
-        var comparable = status
-        // A revision alone is no news: it grows with every restart of the agent.
-        comparable.revision = current.status?.revision
-        guard comparable != current.status else { return nil }
+        guard !Self.isSame(status, as: current.status) else { return nil }
         return GatewayRoute(
             metadata: ObjectMeta(name: ingress.metadata.name, namespace: ingress.metadata.namespace), status: status)
+    }
+
+    /// An empty list is left out, as the API server may do itself.
+    private static func list<Element>(_ elements: [Element]) -> [Element]? { elements.isEmpty ? nil : elements }
+
+    /// Whether nothing of ours differs. A revision alone is no news: it grows with every restart of the agent. Other
+    /// people's conditions are none of our business.
+    private static func isSame(_ desired: GatewayRoute.Status, as current: GatewayRoute.Status?) -> Bool {
+        guard var current else { return false }
+        current.revision = desired.revision
+        current.hosts = list(current.hosts ?? [])
+        current.routes = list(current.routes ?? [])
+        let ours = Set(GatewayRoute.ConditionType.allCases.map(\.rawValue))
+        func own(_ conditions: [Condition]?) -> Set<Condition> {
+            Set((conditions ?? []).filter { ours.contains($0.type) })
+        }
+        guard own(current.conditions) == own(desired.conditions) else { return false }
+        current.conditions = desired.conditions
+        return current == desired
     }
 
     private func condition(

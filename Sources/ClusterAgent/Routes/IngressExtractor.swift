@@ -236,7 +236,8 @@ extension IngressExtractor {
         let reason = reasons.count == 1 ? reasons.first ?? .noUsableRule : .noUsableRule
         return .init(
             isTrue: false, reason: reason,
-            message: "No rule can be served: \(Self.sentence(specProblems.map(\.message) + refProblems.map(\.message)))")
+            message: "No rule can be served: \(Self.sentence(specProblems.map(\.message) + refProblems.map(\.message)))"
+        )
     }
 
     var resolvedRefsVerdict: ConditionVerdict<ResolvedRefsReason> {

@@ -1,6 +1,7 @@
 package import KubernetesAPI
-import Routing
+package import Routing
 import Synchronization
+
 package import struct Foundation.Date
 
 /// The one ledger of a running agent, shared between the reconciler that fills it, the syncer that publishes it and the
@@ -27,6 +28,11 @@ package final class LiveRouteLedger: Sendable {
         ingress: ObjectKey, createdAt: Date, with routes: [ExtractedRoute]
     ) -> RouteLedger.Change {
         change { $0.replace(ingress: ingress, createdAt: createdAt, with: routes) }
+    }
+
+    /// See `RouteLedger.retain`.
+    package func retain(ingress: ObjectKey, keys: Set<RouteKey>) -> RouteLedger.Change {
+        change { $0.retain(ingress: ingress, keys: keys) }
     }
 
     /// See `RouteLedger.remove`.

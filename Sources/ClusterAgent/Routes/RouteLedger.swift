@@ -1,5 +1,6 @@
 package import KubernetesAPI
 package import Routing
+
 package import struct Foundation.Date
 
 /// The cluster's route set, assembled from what each Ingress yields.
@@ -117,6 +118,17 @@ package struct RouteLedger: Sendable {
             edit(key, by: ingress, claim: Claim(ingress: ingress, createdAt: createdAt, extracted: extracted), &change)
         }
         submissions[ingress] = wanted.isEmpty ? nil : Array(wanted.keys)
+        if change.routesChanged { revision += 1 }
+        return change
+    }
+
+    /// Removes the routes that an Ingress no longer asks for, and adds or changes none.
+    package mutating func retain(ingress: ObjectKey, keys: Set<RouteKey>) -> Change {
+        var change = Change()
+        guard let submitted = submissions[ingress] else { return change }
+        for key in submitted where !keys.contains(key) { edit(key, by: ingress, claim: nil, &change) }
+        let kept = submitted.filter(keys.contains)
+        submissions[ingress] = kept.isEmpty ? nil : kept
         if change.routesChanged { revision += 1 }
         return change
     }

@@ -1,5 +1,6 @@
 package import KubernetesAPI
 package import Routing
+
 package import struct Foundation.Date
 
 /// How one Ingress's routes fare: won or lost within the cluster, accepted or refused by the gateway.

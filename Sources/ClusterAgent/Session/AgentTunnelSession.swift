@@ -79,7 +79,10 @@ final class AgentTunnelSession: TunnelObserver {
     /// Serves the tunnel until it is closed. When the task is cancelled the tunnel is drained and closed within `grace`.
     func run(_ tunnel: Tunnel, grace: Duration) async -> Outcome {
         await withTaskCancellationHandler {
-            await serve(tunnel)
+            let outcome = await serve(tunnel)
+            // A cancelled task sees the end of the inbox at once; the open streams have the grace time.
+            try? await tunnel.channel.closeFuture.get()
+            return outcome
         } onCancel: {
             tunnel.drainAndClose(within: TimeAmount(grace))
         }

@@ -87,7 +87,9 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
             group.addTask {
                 while true {
                     try await self.clock.sleep(for: heartbeatInterval)
-                    self.decide { $0.heartbeatDue(isPrivate: self.isPrivate(), &$1) }
+                    // Asked before anything is locked.
+                    let isPrivate = self.isPrivate()
+                    self.decide { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
                 }
             }
             defer { group.cancelAll() }
@@ -96,16 +98,18 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     }
 
     private func begin(_ outgoing: AsyncStream<ControlMessage>.Continuation) -> Int {
+        let isPrivate = isPrivate()
+        // Taking over and beginning are one step: nothing of the session before may get into this one.
         let (id, superseded) = state.withLock { state in
             state.lastSessionID += 1
             let superseded = state.session
             state.session = Session(id: state.lastSessionID, outgoing: outgoing)
+            _ = take(&state) { $0.sessionEstablished(&$1) }
+            // At once, so that the gateway knows the cluster's type from the beginning.
+            _ = take(&state) { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
             return (state.lastSessionID, superseded)
         }
         superseded?.outgoing.finish()
-        decide { $0.sessionEstablished(&$1) }
-        // At once, so that the gateway knows the cluster's type from the beginning.
-        decide { $0.heartbeatDue(isPrivate: self.isPrivate(), &$1) }
         return id
     }
 
@@ -138,11 +142,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
 
     /// Decides under the lock, which also keeps messages in the order of the decisions; calls out after it.
     private func decide(_ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step) {
-        let step = state.withLock { state in
-            let step = ledger.edit { event(&state.machine, &$0) }
-            for message in step.messages { state.session?.outgoing.yield(message) }
-            return step
-        }
+        let step = state.withLock { take(&$0, event) }
         if let acknowledged = step.acknowledged {
             logger.info(
                 "Ingress routes acknowledged",
@@ -153,6 +153,14 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
                 ])
         }
         if !step.affected.isEmpty { onAffected(step.affected) }
+    }
+
+    private func take(
+        _ state: inout State, _ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step
+    ) -> RouteSyncMachine.Step {
+        let step = ledger.edit { event(&state.machine, &$0) }
+        for message in step.messages { state.session?.outgoing.yield(message) }
+        return step
     }
 
     private func note(_ message: ControlMessage) {

@@ -18,7 +18,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     typealias OutboundOut = HTTPClientRequestPart
 
     let endpoint: UpstreamEndpoint
-    private unowned let pool: UpstreamPool
+    private let pool: UpstreamPool
     private weak var user: (any UpstreamUser)?
     private var context: ChannelHandlerContext?
     private var error: (any Error)?

@@ -15,11 +15,14 @@ final class FrontExchange: StreamReceiver {
     private(set) var head: RequestHead?
     let hasRequestBody: Bool
 
-    private unowned let handler: ProxyHandler
+    /// Kept alive: events of a tunnel on another event loop may still come when the connection is gone.
+    private let handler: ProxyHandler
     /// Whether the client understands chunked bodies and keeps connections by default.
     private let isHTTP11: Bool
     private let isHeadRequest: Bool
-    private let clientKeepsAlive: Bool
+    private var clientKeepsAlive: Bool
+    /// How much of the answer's body is still to come: the agent is not believed.
+    private var responseBody: BodyFraming?
     private var machine: ExchangeStateMachine
     private var stream: TunnelStream?
     private var hasSentBody = false
@@ -80,6 +83,8 @@ final class FrontExchange: StreamReceiver {
     // MARK: From the tunnel
 
     func received(_ event: StreamEvent) {
+        // What comes after the end was on its way from another event loop; the connection may be gone.
+        guard !machine.isOver else { return }
         switch event {
         case .head(let head, let endStream): respond(head, endStream)
         case .data(let bytes, let endStream): respond(bytes, endStream)
@@ -122,30 +127,52 @@ final class FrontExchange: StreamReceiver {
 
     // MARK: Answering
 
-    private func respond(_ head: ResponseHead, _ endStream: Bool) {
+    private func respond(_ answer: ResponseHead, _ endStream: Bool) {
+        var head = answer
+        head.fields = HopByHop.removed(from: answer.fields)
+        guard head.status != 101 else { return endInvalid("an upgrade that was not asked for") }
+        if !head.isInformational {
+            do {
+                let framing = try BodyFraming(response: head.status, fields: head.fields, method: record.method)
+                guard !endStream || framing.mayEnd else { return endInvalid("the body announced is missing") }
+                responseBody = framing
+            } catch {
+                return endInvalid("\(error)")
+            }
+        }
         let action = machine.responseHead(isInformational: head.isInformational, isEnd: endStream, now: .now())
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed)
         case .forward, .forwardAndFinish, .forwardAndCut: break
         }
-        if !head.isInformational {
+        if head.isInformational {
+            // HTTP/1.0 does not know them (RFC 9110 §15.2).
+            guard isHTTP11 else { return }
+        } else {
             record.status = head.status
             self.head = nil
         }
         handler.write(.head(framed(head, endStream: endStream)))
         needsFlush = true
+        // The idle timeout may be shorter than what was left of the wait for the head.
+        handler.ensureTimer(by: deadline)
         complete(action, trailers: nil)
     }
 
     private func respond(_ bytes: ByteBuffer, _ endStream: Bool) {
+        let size = bytes.readableBytes
+        if machine.hasResponseHead {
+            guard responseBody?.pass(size) == true, !endStream || responseBody?.mayEnd == true else {
+                return endInvalid("the body is not as long as announced")
+            }
+        }
         let action = machine.responsePart(isEnd: endStream, now: .now())
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed)
         case .forward, .forwardAndFinish, .forwardAndCut: break
         }
-        let size = bytes.readableBytes
         if size > 0 {
             record.bytesOut += size
             handler.write(.body(.byteBuffer(bytes)), promise: endStream ? nil : creditPromise(size))
@@ -155,6 +182,9 @@ final class FrontExchange: StreamReceiver {
     }
 
     private func respond(trailers: HTTPHeaders) {
+        if machine.hasResponseHead, responseBody?.mayEnd != true {
+            return endInvalid("the body is not as long as announced")
+        }
         let action = machine.responsePart(isEnd: true, now: .now())
         switch action {
         case .discard: return
@@ -176,7 +206,7 @@ final class FrontExchange: StreamReceiver {
         needsFlush = false
         // In this order: writing the end may bring in the next request at once.
         handler.finished(self)
-        handler.writeEnd(trailers, reusable: reusable)
+        handler.writeEnd(trailers, reusable: reusable, requestEnded: machine.requestHasEnded)
     }
 
     /// Credit returns to the cluster once the bytes are with the client's socket.
@@ -189,6 +219,12 @@ final class FrontExchange: StreamReceiver {
             exchange.value.stream?.consumed(size)
         }
         return promise
+    }
+
+    /// What came from the cluster cannot be an answer to this request.
+    private func endInvalid(_ detail: String) {
+        record.failureDetail = detail
+        end(machine.serverFailed(.backendInvalid))
     }
 
     private func end(_ failed: ExchangeStateMachine.Failed) {
@@ -215,7 +251,7 @@ final class FrontExchange: StreamReceiver {
         if !reusable { fields.add(name: "Connection", value: "close") }
         handler.write(.head(HTTPResponseHead(version: .http1_1, status: answer.status, headers: fields)))
         if !isHeadRequest { handler.write(.body(.byteBuffer(answer.body))) }
-        handler.writeEnd(nil, reusable: reusable)
+        handler.writeEnd(nil, reusable: reusable, requestEnded: machine.requestHasEnded)
         needsFlush = false
     }
 
@@ -231,6 +267,10 @@ final class FrontExchange: StreamReceiver {
             } else if isHTTP11 {
                 result.headers.add(name: "Transfer-Encoding", value: "chunked")
             }
+        }
+        if !isHTTP11, status.mayHaveResponseBody, !isHeadRequest, !result.headers.contains(name: "Content-Length") {
+            // Only the end of the connection can end this body.
+            clientKeepsAlive = false
         }
         if !clientKeepsAlive {
             result.headers.add(name: "Connection", value: "close")

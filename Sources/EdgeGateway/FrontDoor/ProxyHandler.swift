@@ -28,6 +28,9 @@ final class ProxyHandler: ChannelDuplexHandler {
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
+    /// How long a client may go on sending a request that is answered already.
+    private static let lingerTime = TimeAmount.seconds(2)
+
     private let shared: ProxyContext
     private var context: ChannelHandlerContext?
     private var exchange: FrontExchange?
@@ -163,7 +166,10 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     /// Writes the end of an answer and closes the connection behind it where it cannot be used again.
-    func writeEnd(_ trailers: HTTPHeaders?, reusable: Bool) {
+    ///
+    /// - Parameter requestEnded: whether the client has sent all of its request. Where it has not, the connection is
+    ///   read for a while after the answer: closing it over unread bytes would destroy the answer on its way.
+    func writeEnd(_ trailers: HTTPHeaders?, reusable: Bool, requestEnded: Bool) {
         guard let context else { return }
         guard !reusable || isDraining else {
             context.writeAndFlush(wrapOutboundOut(.end(trailers)), promise: nil)
@@ -171,7 +177,13 @@ final class ProxyHandler: ChannelDuplexHandler {
         }
         isClosing = true
         let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(.end(trailers))).whenComplete { _ in channel.close(promise: nil) }
+        if !requestEnded {
+            timer?.cancel()
+            schedule(at: .now() + Self.lingerTime)
+        }
+        context.writeAndFlush(wrapOutboundOut(.end(trailers))).whenComplete { _ in
+            channel.close(mode: requestEnded ? .all : .output, promise: nil)
+        }
     }
 
     /// The exchange is over.
@@ -184,8 +196,11 @@ final class ProxyHandler: ChannelDuplexHandler {
         holdRequest(false)
     }
 
-    /// Breaks the connection: the client must see that the answer is incomplete.
-    func abort() { context?.close(promise: nil) }
+    /// Breaks the connection behind what was written: the client must see that the answer is incomplete.
+    func abort() {
+        context?.flush()
+        context?.close(promise: nil)
+    }
 
     // MARK: Time
 
@@ -206,6 +221,10 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     private func timerFired() {
         guard let context else { return }
+        if isClosing {
+            context.close(promise: nil)
+            return
+        }
         if let exchange {
             exchange.checkDeadline()
         } else if NIODeadline.now() - idleSince >= shared.keepAlive {

@@ -32,9 +32,8 @@ package struct RouteRegistry: Service {
 
     /// Expires routes until graceful shutdown.
     package func run() async throws {
-        try await cancelWhenGracefulShutdown {
-            while true {
-                try await Task.sleep(for: .seconds(1))
+        await cancelWhenGracefulShutdown {
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
                 do {
                     let (clusters, change) = try await store.expire()
                     spread(change)

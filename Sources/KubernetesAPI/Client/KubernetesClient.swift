@@ -170,7 +170,12 @@ package final class KubernetesClient: Sendable {
         }
         if let header = authorization.header { outgoing.headers.add(name: "Authorization", value: header) }
         if let certificate = authorization.clientCertificate {
-            outgoing.tlsConfiguration = try configuration.tlsConfiguration(clientCertificate: certificate)
+            do {
+                outgoing.tlsConfiguration = try configuration.tlsConfiguration(clientCertificate: certificate)
+            } catch {
+                throw KubernetesError(
+                    kind: .credentials, verb: request.verb, path: request.path, message: String(describing: error))
+            }
         }
         if let body = request.body {
             outgoing.headers.add(name: "Content-Type", value: request.contentType)
@@ -234,7 +239,9 @@ extension KubernetesConfiguration {
         // A server that is away is this project's retry policy's business.
         settings.connectionPool.retryConnectionEstablishment = false
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64
-        settings.connectionPool.idleTimeout = .seconds(90)
+        // Shorter than the 90 s after which the API server closes idle connections, so that none is used in the moment
+        // of its end.
+        settings.connectionPool.idleTimeout = .seconds(60)
         if let name = tlsServerName { settings.dnsOverride = [name: server.host] }
         if let proxy { settings.proxy = .server(host: proxy.host, port: proxy.port) }
         settings.http1_1ConnectionDebugInitializer = { channel in KeepAlive.enable(on: channel) }
@@ -247,10 +254,10 @@ private enum KeepAlive {
     static func enable(on channel: any Channel) -> EventLoopFuture<Void> {
         var steps = [channel.setOption(.socketOption(.so_keepalive), value: 1)]
         #if os(Linux)
-            // TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT (seconds, seconds, probes) and TCP_USER_TIMEOUT (milliseconds).
-            for (option, value) in [(4, 30), (5, 10), (6, 3), (18, 60_000)] as [(CInt, Int)] {
-                steps.append(channel.setOption(.tcpOption(NIOBSDSocket.Option(rawValue: option)), value: value))
-            }
+        // TCP_KEEPIDLE and TCP_KEEPINTVL in seconds, TCP_KEEPCNT in probes, TCP_USER_TIMEOUT in milliseconds.
+        for (option, value) in [(4, 30), (5, 10), (6, 3), (18, 60_000)] as [(CInt, Int)] {
+            steps.append(channel.setOption(.tcpOption(NIOBSDSocket.Option(rawValue: option)), value: value))
+        }
         #endif
         // A transport without these options is still a transport.
         return EventLoopFuture.andAllComplete(steps, on: channel.eventLoop)

@@ -28,6 +28,8 @@ final class CredentialProvider: Sendable {
         var authorization: Authorization
         var obtained: Duration
         var expires: Date?
+
+        var isFresh: Bool { expires.map { $0.timeIntervalSinceNow > CredentialProvider.expiryMargin } ?? true }
     }
 
     private let credentials: KubernetesConfiguration.Credentials
@@ -90,10 +92,7 @@ final class CredentialProvider: Sendable {
     private func fromPlugin(_ plugin: ExecPlugin) async throws -> Authorization {
         while true {
             let turn: Turn = state.withLock { state in
-                if let cached = state.cached, cached.expires.map({ $0.timeIntervalSinceNow > Self.expiryMargin }) ?? true
-                {
-                    return .use(cached.authorization)
-                }
+                if let cached = state.cached, cached.isFresh { return .use(cached.authorization) }
                 if state.isRenewing { return .wait }
                 state.isRenewing = true
                 return .renew

@@ -45,7 +45,7 @@ package struct Reflector<R: KubernetesResource>: Sendable {
             case .list(let options):
                 step = try await list(options, &machine)
             case .wait(let delay, let reason):
-                logger.debug(
+                logger.info(
                     "Reflector waits",
                     metadata: ["reason": "\(reason.rawValue)", "wait_ms": "\(Int(delay.inSeconds * 1000))"])
                 try await clock.sleep(for: delay)
@@ -103,10 +103,12 @@ package struct Reflector<R: KubernetesResource>: Sendable {
                 carryOut(step, apply)
             }
             try Task.checkCancellation()
-            return .success((machine, machine.watchEnded(lived: time.now, random: random())))
+            let step = machine.watchEnded(lived: time.now, random: random())
+            return .success((machine, step))
         } catch let error as KubernetesError {
             logger.debug("Watch failed", metadata: ["reason": "\(error.kindName)", "error": "\(error.message)"])
-            return .success((machine, machine.watchFailed(error, random: random())))
+            let step = machine.watchFailed(error, random: random())
+            return .success((machine, step))
         } catch {
             return .failure(error)
         }

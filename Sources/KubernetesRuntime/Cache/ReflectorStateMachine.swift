@@ -8,7 +8,7 @@ package import KubernetesAPI
 /// |---|---|---|
 /// | `idle` | `start` | `listing`, `streaming` |
 /// | `listing` | `listed`, `listFailed` | `listing` (next page), `watching`, `waiting` |
-/// | `streaming` | `received`, `watchEnded`, `watchFailed`, `initialEventsTimedOut` | `streaming`, `watching`, `waiting`, `listing` |
+/// | `streaming` | `received`, `watchEnded`, `watchFailed`, `initialEventsTimedOut` | any but `idle` |
 /// | `watching` | `received`, `watchEnded`, `watchFailed` | `watching`, `waiting`, `listing`, `streaming` |
 /// | `waiting` | `waited` | `listing`, `streaming`, `watching` |
 package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
@@ -84,7 +84,8 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         package var gaveUpStreaming: Bool
 
         package init(
-            _ action: Action, update: Update? = nil, undecodable: UndecodableObject? = nil, gaveUpStreaming: Bool = false
+            _ action: Action, update: Update? = nil, undecodable: UndecodableObject? = nil,
+            gaveUpStreaming: Bool = false
         ) {
             self.action = action
             self.update = update

@@ -51,31 +51,30 @@ package struct StoreWriter<R: KubernetesResource>: Sendable {
     /// updates, each in the order of keys. Objects with an unchanged resource version are no difference. Those of `kept`
     /// that are known stay as they are.
     package func replace(with objects: [R], keeping kept: Set<ObjectKey> = []) -> [ObjectChange<R>] {
+        // There is one writer, so the old state cannot change meanwhile, and readers need not wait for the comparison.
+        let state = store.snapshot()
         var next = StoreSnapshot<R>(indices: indices)
         for object in objects { _ = next.set(object) }
-        return store.state.withLock { state in
-            for key in kept where next[key] == nil {
-                if let old = state[key] { _ = next.set(old) }
-            }
-            var changes: [ObjectChange<R>] = []
-            for (key, old) in state.objects.sorted(by: { $0.key < $1.key }) where next[key] == nil {
-                changes.append(.deleted(old))
-            }
-            for (key, new) in next.objects.sorted(by: { $0.key < $1.key }) {
-                guard let old = state[key] else {
-                    changes.append(.added(new))
-                    continue
-                }
-                if old.metadata.resourceVersion == nil
-                    || old.metadata.resourceVersion != new.metadata.resourceVersion
-                    || old.metadata.uid != new.metadata.uid
-                {
-                    changes.append(.updated(old: old, new: new))
-                }
-            }
-            state = next
-            return changes
+        for key in kept where next[key] == nil {
+            if let old = state[key] { _ = next.set(old) }
         }
+        var changes: [ObjectChange<R>] = []
+        for (key, old) in state.objects.sorted(by: { $0.key < $1.key }) where next[key] == nil {
+            changes.append(.deleted(old))
+        }
+        for (key, new) in next.objects.sorted(by: { $0.key < $1.key }) {
+            guard let old = state[key] else {
+                changes.append(.added(new))
+                continue
+            }
+            if old.metadata.resourceVersion == nil || old.metadata.resourceVersion != new.metadata.resourceVersion
+                || old.metadata.uid != new.metadata.uid
+            {
+                changes.append(.updated(old: old, new: new))
+            }
+        }
+        store.state.withLock { $0 = next }
+        return changes
     }
 
     /// Adds or replaces one object.

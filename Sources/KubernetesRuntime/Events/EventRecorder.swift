@@ -20,7 +20,6 @@ package final class EventRecorder: ServiceLifecycle.Service {
     private let instance: String
     private let capacity: Int
     private let logger: Logger
-    private let clock: any Clock<Duration>
     private let time: MonotonicTime
     private let date: @Sendable () -> Date
     private let state: Mutex<State>
@@ -40,7 +39,6 @@ package final class EventRecorder: ServiceLifecycle.Service {
         self.instance = String(instance.prefix(128))
         self.capacity = capacity
         self.logger = logger
-        self.clock = clock
         self.date = date
         time = MonotonicTime(clock)
         state = Mutex(State(correlator: EventCorrelator(settings: settings)))
@@ -85,7 +83,7 @@ package final class EventRecorder: ServiceLifecycle.Service {
                 if let (action, date) = next {
                     try await self.deliver(action, date)
                 } else {
-                    await self.wakeup.wait(atMost: due.map { max($0 - now, .milliseconds(1)) }, clock: self.clock)
+                    await self.wakeup.wait(until: due, self.time)
                 }
             }
         }
@@ -134,7 +132,10 @@ package final class EventRecorder: ServiceLifecycle.Service {
     private static func name(for object: ObjectReference, date: Date) -> String {
         let stamp = String(UInt64(max(0, date.timeIntervalSince1970) * 1_000_000), radix: 16)
         let unique = String(UInt32.random(in: .min ... .max), radix: 16)
-        return "\((object.name ?? "unknown").prefix(200)).\(stamp)\(unique)"
+        // A name may be cut in any place, but each part of it must end with a letter or a digit.
+        var prefix = (object.name ?? "unknown").prefix(200)
+        while let last = prefix.last, last == "-" || last == "." { prefix.removeLast() }
+        return "\(prefix).\(stamp)\(unique)"
     }
 
     private func event(for occurrence: EventCorrelator.Occurrence, name: String, date: Date) -> Event {

@@ -1,3 +1,4 @@
+import KubernetesAPI
 import ServiceLifecycle
 import Synchronization
 
@@ -106,13 +107,12 @@ final class Wakeup: Sendable {
         }
     }
 
-    /// Returns after a `wake()`, after `delay` if there is one, or when the task is cancelled.
-    func wait(atMost delay: Duration?, clock: any Clock<Duration>) async {
-        guard let delay else { return await wait() }
-        guard delay > .zero else { return }
+    /// Returns after a `wake()`, when `deadline` has come if there is one, or when the task is cancelled.
+    func wait(until deadline: Duration?, _ time: MonotonicTime) async {
+        guard let deadline else { return await wait() }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.wait() }
-            group.addTask { try? await clock.sleep(for: delay) }
+            group.addTask { try? await time.sleep(until: deadline) }
             await group.next()
             group.cancelAll()
         }

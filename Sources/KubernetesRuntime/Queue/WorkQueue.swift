@@ -22,7 +22,6 @@ package final class WorkQueue<Key: Hashable & Sendable>: ServiceLifecycle.Servic
     package let name: String
     private let state: Mutex<State>
     private let timer = Wakeup()
-    private let clock: any Clock<Duration>
     private let time: MonotonicTime
     private let metrics: WorkQueueMetrics
 
@@ -30,7 +29,6 @@ package final class WorkQueue<Key: Hashable & Sendable>: ServiceLifecycle.Servic
         name: String, backoff: WorkQueueState<Key>.Backoff = .init(), clock: any Clock<Duration> = ContinuousClock()
     ) {
         self.name = name
-        self.clock = clock
         time = MonotonicTime(clock)
         state = Mutex(State(core: WorkQueueState(backoff: backoff)))
         metrics = WorkQueueMetrics(name: name)
@@ -129,7 +127,7 @@ package final class WorkQueue<Key: Hashable & Sendable>: ServiceLifecycle.Servic
                     isOver = state.core.isShutDown
                 }
                 if isOver { return }
-                await self.timer.wait(atMost: due.map { $0 - now }, clock: self.clock)
+                await self.timer.wait(until: due, self.time)
             }
         }
     }

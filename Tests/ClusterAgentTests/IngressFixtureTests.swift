@@ -1,0 +1,147 @@
+import ClusterAgent
+import Foundation
+import KubernetesAPI
+import Routing
+import Testing
+import Yams
+
+@Suite("What becomes of an Ingress")
+struct IngressFixtureTests {
+    static let directory = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Fixtures/ingress")
+
+    static var names: [String] {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+        return files.filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }.sorted()
+    }
+
+    struct Expected: Decodable {
+        struct ExpectedRoute: Decodable, Hashable {
+            var host: String
+            var path: String
+            var pathType: String
+            var service: String
+            var port: Int
+            var tls: Bool
+            var target: String
+        }
+
+        var routes: [ExpectedRoute]
+        var accepted: String
+        var resolvedRefs: String
+        var hosts: [String]?
+        var messages: [String]?
+        var annotations: [String: String]?
+    }
+
+    struct Fixture {
+        var ingress: Ingress
+        var services: [Service] = []
+        var expected: Expected
+
+        init(_ name: String) throws {
+            let file = IngressFixtureTests.directory.appending(path: "\(name).yaml")
+            var ingress: Ingress?
+            var expected: Expected?
+            for node in try Yams.compose_all(yaml: String(contentsOf: file, encoding: .utf8)) {
+                let decoder = YAMLDecoder()
+                switch node["kind"]?.string {
+                case "Ingress": ingress = try decoder.decode(Ingress.self, from: node)
+                case "Service": services.append(try decoder.decode(Service.self, from: node))
+                case "Expected": expected = try decoder.decode(Expected.self, from: node)
+                default: Issue.record("\(name): a document of unknown kind")
+                }
+            }
+            self.ingress = try #require(ingress)
+            self.expected = try #require(expected)
+        }
+    }
+
+    @Test("There are fixtures to go by")
+    func fixturesExist() { #expect(Self.names.count >= 40) }
+
+    @Test("The fixture's routes, targets and conditions", arguments: Self.names)
+    func fixture(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let extraction = try Sample.extract(fixture.ingress, fixture.services)
+        let expected = fixture.expected
+        let routes = extraction.routes.map { extracted in
+            Expected.ExpectedRoute(
+                host: extracted.route.host.text, path: extracted.route.path,
+                pathType: extracted.route.pathType.rawValue, service: extracted.route.service,
+                port: extracted.route.port, tls: extracted.route.tls, target: extracted.target.endpoint.text)
+        }
+        #expect(routes == expected.routes)
+        #expect(extraction.accepted.reason.rawValue == expected.accepted)
+        #expect(extraction.accepted.isTrue == (expected.accepted == "Accepted"))
+        #expect(extraction.resolvedRefs.reason.rawValue == expected.resolvedRefs)
+        #expect(extraction.resolvedRefs.isTrue == (expected.resolvedRefs == "ResolvedRefs"))
+        if let hosts = expected.hosts { #expect(extraction.hosts.map(\.text) == hosts) }
+        for message in expected.messages ?? [] {
+            let said = "\(extraction.accepted.message)\n\(extraction.resolvedRefs.message)"
+            #expect(said.contains(message), "\(said) says nothing of: \(message)")
+        }
+        for extracted in extraction.routes {
+            #expect(extracted.route.annotations == expected.annotations ?? [:])
+            #expect(extracted.route.namespace == fixture.ingress.metadata.namespace)
+        }
+    }
+}
+
+@Suite("Limits of an Ingress")
+struct IngressLimitTests {
+    @Test("An annotation that would not fit a control message is left out, and the condition names it")
+    func largeAnnotations() throws {
+        let ingress = Sample.ingress(
+            "my-app",
+            annotations: [
+                "nginx.ingress.kubernetes.io/configuration-snippet": String(repeating: "x", count: 20_000),
+                "gateway.pipeops.io/idle-timeout": "1h",
+            ])
+        let extraction = try Sample.extract(ingress, [Sample.service("my-app")])
+        #expect(extraction.routes.map(\.route.annotations) == [["gateway.pipeops.io/idle-timeout": "1h"]])
+        #expect(extraction.accepted.message.contains("nginx.ingress.kubernetes.io/configuration-snippet"))
+    }
+
+    @Test("A path too long for a control message is refused by name")
+    func longPath() throws {
+        let ingress = Sample.ingress("my-app", paths: ["/" + String(repeating: "x", count: 5000): "my-app"])
+        let extraction = try Sample.extract(ingress, [Sample.service("my-app")])
+        #expect(extraction.routes.isEmpty)
+        #expect(extraction.accepted.reason == .invalidPath)
+    }
+
+    @Test("A condition's message stays readable however much is wrong")
+    func manyProblems() throws {
+        let paths = Dictionary(uniqueKeysWithValues: (0..<500).map { ("/\($0)", "gone-\($0)") })
+        let extraction = try Sample.extract(Sample.ingress("my-app", paths: paths), [])
+        #expect(extraction.resolvedRefs.message.utf8.count < 1024)
+        #expect(extraction.resolvedRefs.message.contains("and 495 more"))
+    }
+
+    @Test(
+        "Only the annotation's value \"false\" opts out",
+        arguments: [("false", false), ("False", false), ("true", true), ("", true), ("no", true)])
+    func optOut(value: String, isExposed: Bool) {
+        let ingress = Sample.ingress("my-app", annotations: ["gateway.pipeops.io/expose": value])
+        #expect(IngressExtraction.isExposed(ingress) == isExposed)
+    }
+
+    @Test("The index of Services has every backend, also that of the default backend and one that is missing")
+    func services() throws {
+        var ingress = Sample.ingress("my-app", paths: ["/": "a", "/b": "b"])
+        ingress.spec?.defaultBackend = .init(service: .init(name: "c", port: .init(number: 80)))
+        let keys = IngressExtraction.services(namedBy: ingress)
+        #expect(keys == [Sample.key("a"), Sample.key("b"), Sample.key("c")])
+    }
+}
+
+extension ForwardTarget.Endpoint {
+    /// `host:port`, IPv6 in brackets.
+    var text: String {
+        switch self {
+        case .address(let ip, let port): ip.contains(":") ? "[\(ip)]:\(port)" : "\(ip):\(port)"
+        case .name(let name, let port): "\(name):\(port)"
+        }
+    }
+}

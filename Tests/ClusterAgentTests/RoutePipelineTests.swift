@@ -1,0 +1,290 @@
+import ClusterAgent
+import Foundation
+import KubernetesAPI
+import KubernetesRuntime
+import Routing
+import Testing
+import TunnelProtocol
+
+@Suite("From the Ingress to the gateway, against an API server")
+struct RoutePipelineTests {
+    @Test("The status of a new Ingress exists before its route is sent, and is programmed after the answer")
+    func newIngress() async throws {
+        try await PipelineBench.run { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await eventually("the empty set is acknowledged") { bench.pipeline.ledger.read { $0.tunnel } == .up }
+            bench.gateway.holdsAnswers = true
+            try await bench.create(Sample.ingress("my-app"))
+            try await eventually("the route is sent") { bench.gateway.added.contains("my-app.example.com/") }
+            let pending = try #require(try await bench.route("my-app"))
+            #expect(pending.status?.condition(.accepted)?.status == .true)
+            #expect(pending.status?.condition(.resolvedRefs)?.status == .true)
+            #expect(pending.status?.condition(.programmed)?.reason == "Pending")
+            #expect(pending.status?.routes?.map(\.host) == ["my-app.example.com"])
+            bench.gateway.answer(bench.pipeline.syncer)
+            try await bench.expect("my-app", .programmed, "Programmed")
+            let programmed = try #require(try await bench.route("my-app"))
+            let conditions = programmed.status?.conditions ?? []
+            #expect(conditions.map(\.observedGeneration) == [1, 1, 1])
+            #expect(programmed.status?.clusterType == .private)
+            #expect(programmed.status?.revision ?? 0 > 0)
+            #expect(programmed.metadata.ownerReferences?.first?.kind == "Ingress")
+        }
+    }
+
+    @Test("A Service that appears, changes its address or goes is followed")
+    func serviceComesAndGoes() async throws {
+        try await PipelineBench.run { bench in
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .resolvedRefs, "ServiceNotFound")
+            try await bench.expect("my-app", .programmed, "NoRoutes")
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.expect("my-app", .programmed, "Programmed")
+            try await bench.expect("my-app", .resolvedRefs, "ResolvedRefs")
+            guard case .found = bench.pipeline.forwarding.target(host: "my-app.example.com", path: "/") else {
+                Issue.record("the route is not forwarded")
+                return
+            }
+            try await bench.client.delete(Service.self, Sample.key("my-app"))
+            try await bench.expect("my-app", .programmed, "NoRoutes")
+            #expect(bench.pipeline.forwarding.target(host: "my-app.example.com", path: "/") == .noSuchHost)
+            try await eventually("the route is withdrawn") { bench.gateway.routes.isEmpty }
+        }
+    }
+
+    @Test("A changed Ingress is an update, a deleted one a delete, and its GatewayRoute goes without a collector")
+    func changeAndDelete() async throws {
+        try await PipelineBench.run { bench in
+            for name in ["my-app", "other"] { try await bench.create(Sample.service(name, clusterIP: nil)) }
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .programmed, "Programmed")
+            _ = try await bench.client.apply(
+                Sample.ingress("my-app", paths: ["/": "other"]).bare, fieldManager: "test", force: true)
+            try await eventually("the route is updated") { bench.gateway.routes["my-app.example.com/"] == "other" }
+            try await bench.client.delete(Ingress.self, Sample.key("my-app"))
+            try await eventually("the route is deleted") { bench.gateway.routes.isEmpty }
+            try await eventually("the GatewayRoute is deleted") { try await bench.route("my-app") == nil }
+            #expect(bench.gateway.actions.suffix(2) == ["update", "delete"])
+        }
+    }
+
+    @Test("What a person deletes or edits is put right")
+    func tampering() async throws {
+        try await PipelineBench.run { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .programmed, "Programmed")
+            try await bench.client.delete(GatewayRoute.self, Sample.key("my-app"))
+            try await bench.expect("my-app", .programmed, "Programmed")
+            struct Patch: Encodable { var spec = ["clusterUUID": "evil"] }
+            _ = try await bench.client.patch(GatewayRoute.self, Sample.key("my-app"), merge: Patch())
+            try await eventually("the spec is put right") {
+                try await bench.route("my-app")?.spec?.clusterUUID == Sample.clusterUUID
+            }
+            struct StatusPatch: Encodable { var status = ["hosts": ["evil.example.com"]] }
+            _ = try await bench.client.patch(
+                GatewayRoute.self, Sample.key("my-app"), merge: StatusPatch(), subresource: "status")
+            try await eventually("the status is put right") {
+                try await bench.route("my-app")?.status?.hosts == ["my-app.example.com"]
+            }
+        }
+    }
+
+    @Test("An external address turns the cluster public: routes go, status and Event say why; and back")
+    func publicAndBack() async throws {
+        try await PipelineBench.run(loadBalancerGrace: .milliseconds(200)) { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .programmed, "Programmed")
+            let controller = Sample.service(
+                "ingress-nginx-controller", namespace: "ingress-nginx", type: "LoadBalancer", clusterIP: nil,
+                ports: [.init(name: "https", port: 443)])
+            _ = try? await bench.client.create(Namespace(metadata: ObjectMeta(name: "ingress-nginx")))
+            try await bench.create(controller)
+            _ = try await bench.client.applyStatus(
+                Service(
+                    metadata: ObjectMeta(name: controller.metadata.name, namespace: controller.metadata.namespace),
+                    spec: nil, status: .init(loadBalancer: .init(ingress: [.init(ip: "203.0.113.7")]))),
+                fieldManager: "cloud", force: true)
+            try await bench.expect("my-app", .programmed, "ClusterPublic")
+            #expect(try await bench.route("my-app")?.status?.clusterType == .public)
+            try await eventually("the routes are withdrawn") { bench.gateway.routes.isEmpty }
+            try await eventually("an Event says so") {
+                try await bench.eventReasons(of: "my-app").isSuperset(of: ["ClusterTypeChanged", "ClusterPublic"])
+            }
+            _ = try await bench.client.applyStatus(
+                Service(
+                    metadata: ObjectMeta(name: controller.metadata.name, namespace: controller.metadata.namespace),
+                    spec: nil, status: .init(loadBalancer: .init(ingress: []))),
+                fieldManager: "cloud", force: true)
+            try await bench.expect("my-app", .programmed, "Programmed")
+            #expect(try await bench.route("my-app")?.status?.clusterTypeReason == "LoadBalancerWithoutAddress")
+            #expect(bench.gateway.routes == ["my-app.example.com/": "my-app"])
+        }
+    }
+
+    @Test(
+        "At the start a load balancer that waits for its address leaves the type open, and nothing is sent until then")
+    func undecidedAtStart() async throws {
+        try await PipelineBench.run(
+            loadBalancerGrace: .milliseconds(700),
+            before: { client in
+                _ = try? await client.create(Namespace(metadata: ObjectMeta(name: "ingress-nginx")))
+                var controller = Sample.service(
+                    "ingress-nginx-controller", namespace: "ingress-nginx", type: "LoadBalancer", clusterIP: nil,
+                    ports: [.init(name: "https", port: 443)])
+                controller.metadata.uid = nil
+                _ = try await client.create(controller)
+            }
+        ) { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .programmed, "Pending")
+            let status = try #require(try await bench.route("my-app")?.status)
+            #expect(status.clusterType == .unknown)
+            #expect(status.clusterTypeReason == "LoadBalancerPending")
+            #expect(bench.gateway.actions == [])
+            try await bench.expect("my-app", .programmed, "Programmed")
+            #expect(try await bench.route("my-app")?.status?.clusterType == .private)
+            #expect(bench.gateway.actions == ["sync"])
+        }
+    }
+
+    @Test("An ingress controller with an HTTP port becomes the target, and loses that place when it goes")
+    func ingressController() async throws {
+        try await PipelineBench.run { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .programmed, "Programmed")
+            #expect(try await bench.route("my-app")?.status?.target == "Service")
+            _ = try? await bench.client.create(Namespace(metadata: ObjectMeta(name: "ingress-nginx")))
+            try await bench.create(
+                Sample.service(
+                    "ingress-nginx-controller", namespace: "ingress-nginx", type: "NodePort", clusterIP: nil,
+                    ports: [.init(name: "http", port: 80)]))
+            try await eventually("the status names the target") {
+                try await bench.route("my-app")?.status?.target == "ingress-nginx/ingress-nginx-controller"
+            }
+            guard case .found(let target) = bench.pipeline.forwarding.target(host: "my-app.example.com", path: "/")
+            else {
+                Issue.record("the route is not forwarded")
+                return
+            }
+            #expect(target.viaIngressController)
+            try await bench.client.delete(
+                Service.self, ObjectKey(namespace: "ingress-nginx", name: "ingress-nginx-controller"))
+            try await eventually("the target is the Service again") {
+                try await bench.route("my-app")?.status?.target == "Service"
+            }
+        }
+    }
+
+    @Test("An orphan of an agent that was away is removed at the start; what is not ours stays")
+    func orphans() async throws {
+        try await PipelineBench.run(before: { client in
+            for (name, labels) in [("orphan", [GatewayRoute.managedByLabel: GatewayRoute.manager]), ("foreign", [:])] {
+                _ = try await client.create(
+                    GatewayRoute(
+                        metadata: ObjectMeta(name: name, namespace: "default", labels: labels),
+                        spec: .init(ingressName: name, clusterUUID: Sample.clusterUUID)))
+            }
+        }) { bench in
+            try await eventually("the orphan is removed") { try await bench.route("orphan") == nil }
+            #expect(try await bench.route("foreign") != nil)
+        }
+    }
+
+    @Test("A restart writes nothing, and its first set is the whole one")
+    func restart() async throws {
+        try await PipelineBench.run { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            for index in 0..<20 {
+                try await bench.create(Sample.ingress("i\(index)", host: "h\(index).example.com"))
+            }
+            for index in 0..<20 { try await bench.expect("i\(index)", .programmed, "Programmed") }
+            let before = try await bench.resourceVersions()
+            try await bench.restarted { again in
+                try await eventually("the whole set is sent") { again.gateway.routes.count == 20 }
+                #expect(again.gateway.actions == ["sync"])
+                try await eventually("it is acknowledged") { again.pipeline.ledger.read { $0.tunnel } == .up }
+                // The answer has affected every Ingress; none of them has anything new to say.
+                try await Task.sleep(for: .milliseconds(200))
+                #expect(try await again.resourceVersions() == before)
+            }
+        }
+    }
+
+    @Test("Two Ingresses that want one path: the younger learns of it, and inherits")
+    func conflict() async throws {
+        try await PipelineBench.run { bench in
+            for name in ["a", "b"] { try await bench.create(Sample.service(name, clusterIP: nil)) }
+            try await bench.create(Sample.ingress("a", paths: ["/": "a"]))
+            try await bench.expect("a", .programmed, "Programmed")
+            try await bench.create(Sample.ingress("b", paths: ["/": "b", "/b": "b"]))
+            try await bench.expect("b", .programmed, "RouteConflict")
+            #expect(
+                try await bench.route("b")?.status?.condition(.programmed)?.message.contains("default/a") == true)
+            try await eventually("its other path is served") { bench.gateway.routes.count == 2 }
+            #expect(bench.gateway.routes == ["my-app.example.com/": "a", "my-app.example.com/b": "b"])
+            try await eventually("an Event says so") { try await bench.eventReasons(of: "b").contains("RouteConflict") }
+            try await bench.client.delete(Ingress.self, Sample.key("a"))
+            try await bench.expect("b", .programmed, "Programmed")
+            #expect(bench.gateway.routes == ["my-app.example.com/": "b", "my-app.example.com/b": "b"])
+        }
+    }
+
+    @Test("A host name that another cluster has is a condition and an Event, and costs nobody else anything")
+    func hostnameConflict() async throws {
+        try await PipelineBench.run { bench in
+            bench.gateway.taken = ["taken.example.com"]
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.create(Sample.ingress("taken", host: "taken.example.com"))
+            try await bench.create(Sample.ingress("free", host: "free.example.com"))
+            try await bench.expect("taken", .programmed, "HostnameConflict")
+            try await bench.expect("free", .programmed, "Programmed")
+            try await eventually("an Event says so") {
+                try await bench.eventReasons(of: "taken").contains("HostnameConflict")
+            }
+        }
+    }
+
+    @Test("An opt-out removes route and GatewayRoute; taking it back brings both again")
+    func optOut() async throws {
+        try await PipelineBench.run { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .programmed, "Programmed")
+            struct Patch: Encodable {
+                struct Metadata: Encodable { var annotations: [String: String] }
+                var metadata: Metadata
+            }
+            func expose(_ value: String) async throws {
+                let annotations = ["gateway.pipeops.io/expose": value]
+                _ = try await bench.client.patch(
+                    Ingress.self, Sample.key("my-app"), merge: Patch(metadata: .init(annotations: annotations)))
+            }
+            try await expose("false")
+            try await eventually("the GatewayRoute is deleted") { try await bench.route("my-app") == nil }
+            try await eventually("the route is withdrawn") { bench.gateway.routes.isEmpty }
+            try await expose("true")
+            try await bench.expect("my-app", .programmed, "Programmed")
+        }
+    }
+
+    @Test("Observe-only: the status says so, and nothing but heartbeats is sent")
+    func observeOnly() async throws {
+        try await PipelineBench.run(syncMode: .never) { bench in
+            try await bench.create(Sample.service("my-app", clusterIP: nil))
+            try await bench.create(Sample.ingress("my-app"))
+            try await bench.expect("my-app", .programmed, "SyncDisabled")
+            #expect(bench.gateway.actions.isEmpty)
+        }
+    }
+}
+
+extension Ingress {
+    /// As a person writes it.
+    fileprivate var bare: Ingress {
+        Ingress(metadata: ObjectMeta(name: metadata.name, namespace: metadata.namespace), spec: spec)
+    }
+}

@@ -1,0 +1,136 @@
+import ClusterAgent
+import KubernetesAPI
+import Logging
+import Routing
+import Synchronization
+import Testing
+import TunnelProtocol
+
+@Suite("A session with the gateway")
+struct RouteSyncerTests {
+    /// A syncer over a published ledger, a session that collects what is sent, and what was affected.
+    final class Bench: Sendable {
+        let ledger = LiveRouteLedger(forwarding: ForwardingGuard(policy: TargetPolicy()))
+        let sent = Mutex<[ControlMessage]>([])
+        let affected = Mutex<[Set<ObjectKey>]>([])
+
+        func syncer(downAfter: Duration = .seconds(60)) -> RouteSyncer {
+            _ = ledger.setPublication(.published)
+            ledger.setComplete()
+            return RouteSyncer(
+                clusterUUID: "abc-123", ledger: ledger, isPrivate: { true },
+                onAffected: { keys in self.affected.withLock { $0.append(keys) } }, downAfter: downAfter,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        }
+
+        func submit(_ name: String) throws {
+            let route = try Sample.route("\(name).example.com")
+            _ = ledger.replace(ingress: Sample.key(name), createdAt: Sample.date(0), with: [route])
+        }
+
+        var transcript: [String] { sent.withLock { $0.map(RouteSyncMachineTests.Transcript.line) } }
+
+        func session(
+            _ syncer: RouteSyncer, heartbeatInterval: Duration = .seconds(60)
+        ) async throws {
+            try await syncer.runSession(heartbeatInterval: heartbeatInterval) { message in
+                self.sent.withLock { $0.append(message) }
+            }
+        }
+
+        /// Answers what was sent last, as a gateway that takes everything.
+        func acknowledgeLast(_ syncer: RouteSyncer) {
+            let last = sent.withLock { messages in
+                messages.reversed().lazy.compactMap { message -> Int64? in
+                    if case .ingressRoutes(let routes) = message { routes.revision } else { nil }
+                }.first
+            }
+            if let last { syncer.received(.init(revision: last, accepted: 0)) }
+        }
+    }
+
+    @Test("Begins with the whole set and a heartbeat, and passes changes on as they come")
+    func life() async throws {
+        let bench = Bench()
+        let syncer = bench.syncer()
+        try bench.submit("a")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await syncer.run() }
+            group.addTask { try await bench.session(syncer) }
+            try await eventually("the set and a heartbeat are sent") { bench.transcript.count == 2 }
+            #expect(bench.transcript[0].hasSuffix("page 0 last: a.example.com/=my-app"))
+            #expect(bench.transcript[1].hasPrefix("heartbeat private 1"))
+            bench.acknowledgeLast(syncer)
+            #expect(bench.affected.withLock { $0 } == [[Sample.key("a")]])
+            #expect(bench.ledger.read { $0.tunnel } == .up)
+            try bench.submit("b")
+            try await eventually("the change is sent") { bench.transcript.count == 3 }
+            #expect(bench.transcript[2].hasPrefix("add @"))
+            syncer.resyncRequested(reason: "test")
+            bench.acknowledgeLast(syncer)
+            try await eventually("the whole set is sent again") { bench.transcript.count == 4 }
+            #expect(bench.transcript[3].hasPrefix("sync @"))
+            group.cancelAll()
+            while let result = await group.nextResult() { _ = result }
+        }
+    }
+
+    @Test("Heartbeats go on at the interval the gateway asked for")
+    func heartbeats() async throws {
+        let bench = Bench()
+        let syncer = bench.syncer()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await bench.session(syncer, heartbeatInterval: .milliseconds(10)) }
+            try await eventually("heartbeats are sent") {
+                bench.transcript.count { $0.hasPrefix("heartbeat") } >= 3
+            }
+            group.cancelAll()
+            while let result = await group.nextResult() { _ = result }
+        }
+    }
+
+    @Test("A tunnel that cannot be written to ends the session with its error")
+    func sendFails() async throws {
+        struct Broken: Error {}
+        let syncer = Bench().syncer()
+        await #expect(throws: Broken.self) {
+            try await syncer.runSession(heartbeatInterval: .seconds(60)) { _ in throw Broken() }
+        }
+    }
+
+    @Test("Without a session for a while every Ingress is affected; a quick reconnection affects none")
+    func down() async throws {
+        let bench = Bench()
+        let syncer = bench.syncer(downAfter: .milliseconds(50))
+        try bench.submit("a")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await syncer.run() }
+            try await eventually("the first session is missed") { bench.ledger.read { $0.tunnel } == .down }
+            #expect(bench.affected.withLock { $0 } == [[Sample.key("a")]])
+            let session = Task { try await bench.session(syncer) }
+            try await eventually("the set is sent") { bench.transcript.count == 2 }
+            bench.acknowledgeLast(syncer)
+            #expect(bench.ledger.read { $0.tunnel } == .up)
+            session.cancel()
+            _ = await session.result
+            try await eventually("the loss is noticed") { bench.ledger.read { $0.tunnel } == .down }
+            group.cancelAll()
+            while let result = await group.nextResult() { _ = result }
+        }
+    }
+
+    @Test("A newer session takes over: the older one ends, and the newer one gets the whole set")
+    func takeover() async throws {
+        let bench = Bench()
+        let syncer = bench.syncer()
+        let older = Task { try await bench.session(syncer) }
+        try await eventually("the older session has begun") { bench.transcript.count == 2 }
+        let newer = Task { try await bench.session(syncer) }
+        try await older.value
+        try await eventually("the newer session has begun") { bench.transcript.count == 4 }
+        #expect(bench.transcript[2].hasPrefix("sync @"))
+        newer.cancel()
+        _ = await newer.result
+        #expect(bench.ledger.read { $0.tunnel } == .starting)
+    }
+}

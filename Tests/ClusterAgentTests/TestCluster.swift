@@ -1,0 +1,29 @@
+import DevCluster
+import KubernetesAPI
+import Logging
+
+/// An embedded API server for the length of a test.
+enum TestCluster {
+    static func run(_ body: (KubernetesClient) async throws -> Void) async throws {
+        let cluster = try await DevCluster.start()
+        do {
+            let client = try KubernetesClient(
+                configuration: KubernetesConfiguration(
+                    server: ServerAddress(isTLS: true, host: "127.0.0.1", port: cluster.port),
+                    certificateAuthority: Array(cluster.certificateAuthorityPEM.utf8),
+                    credentials: .token(cluster.token)),
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, userAgent: "pipeops-agent-tests")
+            do {
+                try await body(client)
+            } catch {
+                try await client.shutdown()
+                throw error
+            }
+            try await client.shutdown()
+        } catch {
+            try await cluster.shutDown()
+            throw error
+        }
+        try await cluster.shutDown()
+    }
+}

@@ -1,0 +1,79 @@
+import Foundation
+import Logging
+import NIOCore
+import Synchronization
+import Telemetry
+import Testing
+
+@testable import EdgeGateway
+
+@Suite("The access log", .timeLimit(.minutes(1)))
+struct AccessLogTests {
+    private final class Lines: Sendable {
+        let bytes = Mutex<[UInt8]>([])
+        var objects: [[String: Any]] {
+            bytes.withLock { $0 }.split(separator: 0x0A).compactMap {
+                try? JSONSerialization.jsonObject(with: Data($0)) as? [String: Any]
+            }
+        }
+    }
+
+    private func written(_ record: AccessRecord) async throws -> [String: Any] {
+        let lines = Lines()
+        let logger = Logger(label: "gateway") { label in
+            JSONLogHandler(label: label, output: LogOutput { line in lines.bytes.withLock { $0 += line } })
+        }
+        let log = AccessLog(logger: logger)
+        log.record(record)
+        let running = Task { try await log.run() }
+        let deadline = ContinuousClock.now + .seconds(10)
+        while lines.objects.isEmpty, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(2)) }
+        running.cancel()
+        try? await running.value
+        return try #require(lines.objects.first)
+    }
+
+    @Test("a line has the fields of the source, spelled as there, and more")
+    func fields() async throws {
+        var record = AccessRecord(
+            cluster: "abc-123", host: "my-app.example.com", path: "/api/users", method: "GET", status: 200,
+            duration: .microseconds(45_250), client: "192.0.2.7")
+        record.bytesIn = 10
+        record.bytesOut = 2048
+        record.tunnel = "t1"
+        let line = try await written(record)
+        #expect(line["level"] as? String == "info")
+        #expect(line["msg"] as? String == "Gateway proxy request")
+        #expect(line["cluster_uuid"] as? String == "abc-123")
+        #expect(line["host"] as? String == "my-app.example.com")
+        #expect(line["path"] as? String == "/api/users")
+        #expect(line["method"] as? String == "GET")
+        #expect(line["status"] as? Int == 200)
+        #expect(line["duration_ms"] as? Double == 45.25)
+        #expect(line["bytes_in"] as? Int == 10)
+        #expect(line["bytes_out"] as? Int == 2048)
+        #expect(line["client"] as? String == "192.0.2.7")
+        #expect(line["tunnel"] as? String == "t1")
+        #expect(line["failure"] == nil)
+    }
+
+    @Test("a failure is named, with what the agent said")
+    func failure() async throws {
+        var record = AccessRecord(
+            cluster: nil, host: "x", path: "/", method: "GET", status: 502, duration: .zero, client: "192.0.2.7")
+        record.failure = "backend_unreachable"
+        record.failureDetail = "10.0.0.1:80: refused"
+        let line = try await written(record)
+        #expect(line["cluster_uuid"] as? String == "")
+        #expect(line["failure"] as? String == "backend_unreachable")
+        #expect(line["failure_detail"] as? String == "10.0.0.1:80: refused")
+    }
+
+    @Test("more records than fit are dropped, never waited for")
+    func overflow() {
+        let log = AccessLog(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let record = AccessRecord(
+            cluster: nil, host: "x", path: "/", method: "GET", status: 200, duration: .zero, client: "c")
+        for _ in 0..<40_000 { log.record(record) }
+    }
+}

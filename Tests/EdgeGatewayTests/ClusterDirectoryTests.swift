@@ -1,0 +1,69 @@
+import Crypto
+import Testing
+
+@testable import EdgeGateway
+
+@Suite("The clusters file")
+struct ClusterDirectoryTests {
+    /// SHA-256 of "foo" and of "bar".
+    private static let foo = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+    private static let bar = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
+
+    @Test("a token leads to its cluster, in YAML and in JSON, whatever the case of the digits")
+    func good() throws {
+        let yaml = """
+            clusters:
+              - uuid: Alpha-1
+                tokenSHA256: \(Self.foo.uppercased())
+              - uuid: beta
+                tokenSHA256: \(Self.bar)
+            """
+        let directory = try ClusterDirectory(text: yaml, path: "f")
+        #expect(directory.cluster(token: "foo") == "alpha-1")
+        #expect(directory.cluster(token: "bar") == "beta")
+        #expect(directory.cluster(token: "baz") == nil)
+        #expect(directory.cluster(token: "") == nil)
+        let json = #"{"clusters":[{"uuid":"a","tokenSHA256":"\#(Self.foo)"}]}"#
+        #expect(try ClusterDirectory(text: json, path: "f").cluster(token: "foo") == "a")
+        #expect(try ClusterDirectory(text: "clusters: []", path: "f").cluster(token: "foo") == nil)
+    }
+
+    @Test("a cluster may have two tokens, for rotation")
+    func rotation() throws {
+        let text = "clusters: [{uuid: a, tokenSHA256: \(Self.foo)}, {uuid: a, tokenSHA256: \(Self.bar)}]"
+        let directory = try ClusterDirectory(text: text, path: "f")
+        #expect(directory.cluster(token: "foo") == "a")
+        #expect(directory.cluster(token: "bar") == "a")
+    }
+
+    static let defects: [(String, String)] = [
+        ("", "is not a list"),
+        ("clusters: 5", "is not a list"),
+        ("clusters: [{uuid: a}]", "is not a list"),
+        ("[{", "is not a list"),
+        ("clusters: [{uuid: 'a b', tokenSHA256: \(foo)}]", "clusters[0].uuid"),
+        ("clusters: [{uuid: '', tokenSHA256: \(foo)}]", "clusters[0].uuid"),
+        ("clusters: [{uuid: \(String(repeating: "a", count: 64)), tokenSHA256: \(foo)}]", "clusters[0].uuid"),
+        ("clusters: [{uuid: a.b, tokenSHA256: \(foo)}]", "clusters[0].uuid"),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo)}, {uuid: b, tokenSHA256: abc}]", "clusters[1].tokenSHA256"),
+        ("clusters: [{uuid: a, tokenSHA256: \(String(repeating: "g", count: 64))}]", "clusters[0].tokenSHA256"),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo)}, {uuid: b, tokenSHA256: \(foo)}]", "clusters[1].tokenSHA256"),
+    ]
+
+    @Test("each defect is one line that names the file and the entry", arguments: defects)
+    func defect(text: String, names: String) {
+        let error = #expect(throws: ClusterDirectoryError.self) {
+            try ClusterDirectory(text: text, path: "/etc/clusters.yaml")
+        }
+        let line = error?.description ?? ""
+        #expect(line.hasPrefix("clusters-file /etc/clusters.yaml "))
+        #expect(line.contains(names), "\(line)")
+        #expect(!line.contains("\n"))
+    }
+
+    @Test("a file that is not there is named")
+    func missing() {
+        let error = #expect(throws: ClusterDirectoryError.self) { try ClusterDirectory(path: "/nowhere/clusters.yaml") }
+        #expect(error?.description == "clusters-file /nowhere/clusters.yaml cannot be read")
+    }
+}

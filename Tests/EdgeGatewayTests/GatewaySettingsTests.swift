@@ -1,0 +1,91 @@
+import EdgeGateway
+import Logging
+import Routing
+import Settings
+import Telemetry
+import Testing
+
+// Any file that can be read does where only its path counts.
+private let someFile = #filePath
+
+private func settings(
+    _ flags: [GatewaySettings.Name: String?] = [:], environment: [String: String] = [:]
+) throws -> GatewaySettings {
+    let required: [GatewaySettings.Name: String?] = [.clustersFile: someFile, .agentPlaintext: "true"]
+    return try GatewaySettings(
+        SettingsReader(
+            flags: required.merging(flags) { $1 }, environment: environment,
+            prefix: GatewaySettings.environmentPrefix))
+}
+
+@Suite("Gateway settings")
+struct GatewaySettingsTests {
+    @Test("Only the clusters file and a decision about TLS are required; the rest has defaults")
+    func defaults() throws {
+        let settings = try settings()
+        #expect(settings.listen.description == "127.0.0.1:8080")
+        #expect(settings.agentListen.description == "127.0.0.1:8081")
+        #expect(settings.adminListen.description == "127.0.0.1:8082")
+        #expect(settings.agentSecurity == .plaintext)
+        #expect(settings.gatewayDomain.text == "gateway.pipeops.io")
+        #expect(settings.responseTimeout == .seconds(30))
+        #expect(settings.idleTimeout == .seconds(300))
+        #expect(settings.heartbeatInterval == .seconds(10))
+        #expect(settings.routeTTL == .seconds(300))
+        #expect(settings.tunnelMemory == 64 * 1024 * 1024)
+        #expect(settings.maxStreams == 1024)
+        #expect(settings.trustedProxies.isEmpty)
+        #expect(settings.stripRequestHeaders.isEmpty)
+        #expect(settings.shutdownGrace == .seconds(30))
+        #expect(!settings.instanceID.isEmpty)
+        #expect(settings.logFormat == .json)
+    }
+
+    @Test("Agents come by TLS with both files, or in plain text where that is said, never by accident")
+    func agentSecurity() throws {
+        let both: [GatewaySettings.Name: String?] = [
+            .agentPlaintext: nil, .agentTLSCertificate: someFile, .agentTLSKey: someFile,
+        ]
+        #expect(try settings(both).agentSecurity == .tls(certificate: someFile, key: someFile))
+        for (flags, named) in [
+            ([.agentPlaintext: nil], "agent-tls-certificate"), ([.agentPlaintext: "false"], "agent-tls-certificate"),
+            ([.agentPlaintext: nil, .agentTLSCertificate: someFile], "agent-tls-key"),
+            ([.agentPlaintext: nil, .agentTLSKey: someFile], "agent-tls-certificate"),
+            ([.agentTLSCertificate: someFile, .agentTLSKey: someFile], "agent-plaintext"),
+        ] as [([GatewaySettings.Name: String?], String)] {
+            let error = #expect(throws: SettingsError.self) { try settings(flags) }
+            #expect(error?.setting == "--\(named)")
+        }
+    }
+
+    @Test("Lists are read element by element")
+    func lists() throws {
+        let settings = try settings([
+            .trustedProxies: "10.0.0.0/8,fd00::/8", .stripRequestHeaders: "Cookie, X-Auth-Token",
+        ])
+        #expect(settings.trustedProxies.map(\.description) == ["10.0.0.0/8", "fd00::/8"])
+        #expect(settings.stripRequestHeaders == ["cookie", "x-auth-token"])
+    }
+
+    @Test(
+        "A bad value gives one line that names the setting",
+        arguments: [
+            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"),
+            (.agentTLSCertificate, "/no/file"), (.agentTLSKey, "/no/file"), (.agentPlaintext, "perhaps"),
+            (.gatewayDomain, "*.x"), (.responseTimeout, "30"), (.idleTimeout, "0s"), (.heartbeatInterval, "1ms"),
+            (.heartbeatInterval, "2h"), (.routeTTL, "5s"), (.tunnelMemory, "64MB"), (.maxStreams, "-1"),
+            (.trustedProxies, "10.0.0.1/8"), (.stripRequestHeaders, "host"), (.stripRequestHeaders, "a b"),
+            (.shutdownGrace, "x"), (.instanceID, "a b"), (.logFormat, "xml"), (.logLevel, "loud"),
+        ] as [(GatewaySettings.Name, String)])
+    func badValues(name: GatewaySettings.Name, value: String) {
+        let error = #expect(throws: SettingsError.self) { try settings([name: value]) }
+        #expect(error?.description.hasPrefix("--\(name.rawValue): \"\(value)\" ") == true, "\(error as Any)")
+        #expect(error?.description.contains(where: \.isNewline) == false)
+    }
+
+    @Test("A clusters file must be given")
+    func missing() {
+        let error = #expect(throws: SettingsError.self) { try settings([.clustersFile: nil]) }
+        #expect(error?.setting == "--clusters-file")
+    }
+}

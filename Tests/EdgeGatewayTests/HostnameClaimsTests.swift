@@ -1,0 +1,177 @@
+import NIOCore
+import Routing
+import Testing
+import TunnelProtocol
+
+@testable import EdgeGateway
+
+/// Transcripts: who claims what, and what comes of it (ruling 12).
+@Suite("Who owns a host name")
+struct HostnameClaimsTests {
+    private static let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+
+    private var claims: HostnameClaims
+
+    init() throws {
+        claims = HostnameClaims(gatewayDomain: try Hostname("gateway.pipeops.io"), timeToLive: .seconds(300))
+    }
+
+    static func route(_ host: String, _ path: String = "/", service: String = "web") throws -> Route {
+        Route(host: try Hostname(host), path: path, pathType: .prefix, service: service, namespace: "default", port: 80)
+    }
+
+    private mutating func send(
+        _ action: ControlMessage.IngressRoutes.Action, _ routes: [Route], from cluster: String, at seconds: Int64 = 0
+    ) -> HostnameClaims.Change {
+        let kind: GatewaySession.RouteChange.Kind =
+            switch action {
+            case .add, .update: .put
+            case .delete: .delete
+            case .sync: .replaceAll
+            }
+        let change = GatewaySession.RouteChange(kind: kind, action: action, revision: 1, routes: routes)
+        return claims.apply(change, from: cluster, now: Self.start + .seconds(seconds))
+    }
+
+    private func hosts(_ change: HostnameClaims.Change) -> [String: [String]] {
+        var result: [String: [String]] = [:]
+        for (host, entries) in change.hosts {
+            result[host.text] = entries.map { "\($0.cluster) \($0.route.path) \($0.route.service)" }
+        }
+        return result
+    }
+
+    @Test("the first cluster that claims a name has it; the second is told so and changes nothing")
+    mutating func firstComeFirstServed() throws {
+        let first = send(.add, [try Self.route("shop.example.com")], from: "a")
+        #expect(first.accepted == 1)
+        #expect(hosts(first) == ["shop.example.com": ["a / web"]])
+
+        let second = send(
+            .sync, [try Self.route("shop.example.com", "/x"), try Self.route("b.example.com")], from: "b")
+        #expect(second.accepted == 1)
+        #expect(second.rejected.map(\.reason) == ["HostnameConflict"])
+        #expect(second.rejected.map(\.host) == ["shop.example.com"])
+        #expect(hosts(second) == ["b.example.com": ["b / web"]])
+        #expect(claims.activeRouteCount(of: "a") == 1)
+        #expect(claims.activeRouteCount(of: "b") == 1)
+    }
+
+    @Test("a released name makes its contenders send again, and then it is theirs")
+    mutating func release() throws {
+        let route = try Self.route("shop.example.com")
+        _ = send(.add, [route], from: "a")
+        _ = send(.add, [route], from: "b")
+        let released = send(.delete, [route], from: "a")
+        #expect(hosts(released) == ["shop.example.com": []])
+        #expect(released.contenders == ["b"])
+        let claimed = send(.sync, [route], from: "b")
+        #expect(claimed.accepted == 1)
+        #expect(hosts(claimed) == ["shop.example.com": ["b / web"]])
+        #expect(claimed.contenders == [])
+        #expect(send(.add, [route], from: "a").rejected.count == 1)
+    }
+
+    @Test("a name is kept while any path of it is left")
+    mutating func partialRelease() throws {
+        let one = try Self.route("shop.example.com", "/one")
+        let two = try Self.route("shop.example.com", "/two")
+        _ = send(.add, [one, two], from: "a")
+        _ = send(.add, [one], from: "b")
+        let change = send(.delete, [one], from: "a")
+        #expect(hosts(change) == ["shop.example.com": ["a /two web"]])
+        #expect(change.contenders == [])
+        #expect(send(.add, [one], from: "b").rejected.count == 1)
+    }
+
+    @Test("names below a cluster's own name are its own alone, whoever comes first")
+    mutating func ownNames() throws {
+        for host in ["b.gateway.pipeops.io", "app.b.gateway.pipeops.io", "*.b.gateway.pipeops.io"] {
+            let thief = send(.add, [try Self.route(host)], from: "a")
+            #expect(thief.rejected.map(\.reason) == ["HostnameConflict"], "\(host)")
+            #expect(thief.hosts.isEmpty)
+            #expect(send(.add, [try Self.route(host)], from: "b").accepted == 1, "\(host)")
+        }
+    }
+
+    @Test("nobody has the gateway's domain itself, and a name that only ends like a cluster's is not the cluster's")
+    mutating func gatewayDomain() throws {
+        #expect(send(.add, [try Self.route("gateway.pipeops.io")], from: "a").rejected.count == 1)
+        #expect(send(.add, [try Self.route("*.gateway.pipeops.io")], from: "a").rejected.count == 1)
+        #expect(send(.add, [try Self.route("xa.gateway.pipeops.io")], from: "a").rejected.count == 1)
+        #expect(send(.add, [try Self.route("notgateway.pipeops.io")], from: "a").accepted == 1)
+    }
+
+    @Test("an update replaces the route of its key and no other")
+    mutating func update() throws {
+        _ = send(.add, [try Self.route("a.test", "/one"), try Self.route("a.test", "/two")], from: "a")
+        let change = send(.update, [try Self.route("a.test", "/one", service: "new")], from: "a")
+        #expect(hosts(change) == ["a.test": ["a /one new", "a /two web"]])
+        #expect(claims.activeRouteCount(of: "a") == 2)
+    }
+
+    @Test("a sync puts its set in place of all there was, and a sync of nothing releases everything")
+    mutating func replaceAll() throws {
+        _ = send(.add, [try Self.route("old.test"), try Self.route("kept.test", "/x")], from: "a")
+        let change = send(.sync, [try Self.route("kept.test", "/y"), try Self.route("new.test")], from: "a")
+        #expect(hosts(change) == ["old.test": [], "kept.test": ["a /y web"], "new.test": ["a / web"]])
+        let empty = send(.sync, [], from: "a")
+        #expect(hosts(empty) == ["kept.test": [], "new.test": []])
+        #expect(claims.activeRouteCount(of: "a") == 0)
+        #expect(send(.add, [try Self.route("new.test")], from: "b").accepted == 1)
+    }
+
+    @Test("deleting what is not there, or another's, changes nothing")
+    mutating func strangeDelete() throws {
+        let route = try Self.route("a.test")
+        _ = send(.add, [route], from: "a")
+        #expect(send(.delete, [route], from: "b").hosts.isEmpty)
+        #expect(send(.delete, [try Self.route("none.test")], from: "a").hosts.isEmpty)
+        #expect(claims.activeRouteCount(of: "a") == 1)
+    }
+
+    @Test("a cluster that is not heard of for the time to live loses its routes; a heartbeat keeps them")
+    mutating func expiry() throws {
+        let route = try Self.route("a.test")
+        _ = send(.add, [route], from: "a")
+        _ = send(.add, [try Self.route("b.test")], from: "b")
+        _ = send(.add, [route], from: "c")
+        _ = claims.refresh("b", now: Self.start + .seconds(200))
+        _ = claims.refresh("c", now: Self.start + .seconds(200))
+        #expect(claims.expire(now: Self.start + .seconds(299)).clusters == [])
+        let expired = claims.expire(now: Self.start + .seconds(300))
+        #expect(expired.clusters == ["a"])
+        #expect(hosts(expired.change) == ["a.test": []])
+        #expect(expired.change.contenders == ["c"])
+        #expect(claims.activeRouteCount(of: "b") == 1)
+        #expect(claims.expire(now: Self.start + .seconds(301)).clusters == [])
+    }
+
+    @Test("clusters that expire together contend for nothing")
+    mutating func expiryTogether() throws {
+        let route = try Self.route("a.test")
+        _ = send(.add, [route], from: "a")
+        _ = send(.add, [route], from: "b")
+        let expired = claims.expire(now: Self.start + .seconds(400))
+        #expect(expired.clusters == ["a", "b"])
+        #expect(expired.change.contenders == [])
+    }
+
+    @Test("the digest is that of all a cluster advertises, refused routes included")
+    mutating func digest() throws {
+        let route = try Self.route("a.test")
+        let own = try Self.route("b.test", "/own")
+        _ = send(.add, [route], from: "a")
+        _ = send(.sync, [route, own], from: "b")
+        let now = Self.start + .seconds(1)
+        #expect(claims.refresh("b", now: now) == RouteDigest([route, own]).description)
+        _ = send(.update, [try Self.route("b.test", "/own", service: "other")], from: "b")
+        #expect(
+            claims.refresh("b", now: now)
+                == RouteDigest([route, try Self.route("b.test", "/own", service: "other")]).description)
+        _ = send(.delete, [route], from: "b")
+        _ = send(.delete, [own], from: "b")
+        #expect(claims.refresh("b", now: now) == RouteDigest().description)
+        #expect(claims.refresh("unknown", now: now) == RouteDigest().description)
+    }
+}

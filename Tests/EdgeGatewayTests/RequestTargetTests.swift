@@ -1,0 +1,56 @@
+import HTTPExchange
+import NIOHTTP1
+import Testing
+
+@testable import EdgeGateway
+
+@Suite("Where a request wants to go (RFC 9112 §3.2)")
+struct RequestTargetTests {
+    private func read(_ uri: String, hosts: [String] = ["Shop.example.com:8080"], method: HTTPMethod = .GET) throws
+        -> RequestTarget
+    {
+        var fields = HTTPHeaders()
+        for host in hosts { fields.add(name: "Host", value: host) }
+        return try RequestTarget(HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: fields))
+    }
+
+    @Test("the origin form keeps its bytes and takes the host from its field")
+    func origin() throws {
+        let target = try read("/a%2Fb/..;/c?x=1&x=2&y=%20")
+        #expect(target.target == "/a%2Fb/..;/c?x=1&x=2&y=%20")
+        #expect(target.path == "/a%2Fb/..;/c")
+        #expect(target.authority == "Shop.example.com:8080")
+        #expect(target.host == "shop.example.com")
+    }
+
+    @Test("the absolute form decides over the Host field")
+    func absolute() throws {
+        let target = try read("http://Real.test:81/x?y", hosts: ["other.test"])
+        #expect(target.host == "real.test")
+        #expect(target.authority == "Real.test:81")
+        #expect(target.target == "/x?y")
+        #expect(try read("http://real.test").target == "/")
+        #expect(try read("http://real.test?q=1").target == "/?q=1")
+    }
+
+    @Test("a URL inside a path is part of the path")
+    func urlInPath() throws {
+        #expect(try read("/fetch/https://example.org/x").target == "/fetch/https://example.org/x")
+        #expect(try read("/compare/a...b").path == "/compare/a...b")
+    }
+
+    @Test("OPTIONS * is a target too")
+    func asterisk() throws {
+        #expect(try read("*", method: .OPTIONS).target == "*")
+    }
+
+    @Test("no host, two hosts, an empty host, and what is no target are bad requests")
+    func bad() {
+        for hosts in [[], ["a.test", "b.test"], ["a.test", "a.test"], [""]] {
+            #expect(throws: ExchangeFailure.self) { try read("/", hosts: hosts) }
+        }
+        #expect(throws: ExchangeFailure.self) { try read("a.test:443", method: .CONNECT) }
+        #expect(throws: ExchangeFailure.self) { try read("nonsense") }
+        #expect(throws: ExchangeFailure.self) { try read("http:///path") }
+    }
+}

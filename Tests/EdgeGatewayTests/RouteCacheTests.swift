@@ -1,0 +1,76 @@
+import HTTPExchange
+import NIOCore
+import Routing
+import Testing
+
+@testable import EdgeGateway
+
+@Suite("What the data path knows about a route")
+struct RouteCacheTests {
+    private static func entry(
+        _ host: String, _ path: String = "/", cluster: String = "a", annotations: [String: String] = [:]
+    ) throws -> HostnameClaims.Entry {
+        HostnameClaims.Entry(
+            cluster: cluster,
+            route: Route(
+                host: try Hostname(host), path: path, pathType: .prefix, service: "s", namespace: "n", port: 80,
+                annotations: annotations))
+    }
+
+    private func served(_ annotations: [String: String]) throws -> ServedRoute? {
+        let cache = RouteCache(timeouts: .init(response: .seconds(30), idle: .minutes(5)))
+        cache.replace([try Hostname("a.test"): [try Self.entry("a.test", annotations: annotations)]])
+        guard case .found(let route) = cache.lookup(host: "a.test", path: "/x") else { return nil }
+        return route
+    }
+
+    @Test("a route without annotations has the gateway's timeouts and strips nothing")
+    func defaults() throws {
+        let route = try #require(try served([:]))
+        #expect(route.cluster == "a")
+        #expect(route.strippedRequestFields.isEmpty)
+        #expect(route.timeouts == .init(response: .seconds(30), idle: .minutes(5)))
+    }
+
+    @Test("annotations set the timeouts and the fields to strip")
+    func annotations() throws {
+        let route = try #require(
+            try served([
+                "gateway.pipeops.io/response-timeout": "90s", "gateway.pipeops.io/idle-timeout": "1h",
+                "gateway.pipeops.io/strip-request-headers": "Authorization, X-Auth-Token  cookie",
+            ]))
+        #expect(route.timeouts == .init(response: .seconds(90), idle: .hours(1)))
+        #expect(route.strippedRequestFields == ["authorization", "x-auth-token", "cookie"])
+    }
+
+    @Test("an annotation that cannot be understood, or that would break framing, is ignored")
+    func badAnnotations() throws {
+        let route = try #require(
+            try served([
+                "gateway.pipeops.io/response-timeout": "soon", "gateway.pipeops.io/idle-timeout": "0s",
+                "gateway.pipeops.io/strip-request-headers": "Content-Length,Transfer-Encoding,X-A",
+            ]))
+        #expect(route.timeouts == .init(response: .seconds(30), idle: .minutes(5)))
+        #expect(route.strippedRequestFields == ["x-a"])
+    }
+
+    @Test("replacing a host changes that host alone, and an empty one is served no more")
+    func replace() throws {
+        let cache = RouteCache(timeouts: .init())
+        let one = try Hostname("one.test")
+        let two = try Hostname("two.test")
+        cache.replace([
+            one: [try Self.entry("one.test")], two: [try Self.entry("two.test", "/two", cluster: "b")],
+        ])
+        #expect(cache.hostCount == 2)
+        cache.replace([one: []])
+        #expect(cache.hostCount == 1)
+        if case .noSuchHost = cache.lookup(host: "one.test", path: "/") {} else { Issue.record("still served") }
+        if case .noSuchPath = cache.lookup(host: "two.test", path: "/") {} else { Issue.record("not /two alone") }
+        if case .found(let route) = cache.lookup(host: "two.test", path: "/two/x") {
+            #expect(route.cluster == "b")
+        } else {
+            Issue.record("not served")
+        }
+    }
+}

@@ -1,0 +1,76 @@
+import NIOCore
+import NIOEmbedded
+import Testing
+import TunnelProtocol
+import TunnelTransport
+
+@testable import EdgeGateway
+
+@Suite("Choosing a tunnel")
+struct TunnelRegistryTests {
+    private struct Deaf: TunnelObserver {
+        func tunnelReceived(_ text: String) -> Bool { true }
+        func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
+            nil
+        }
+        func tunnelDraining(_ detail: String) {}
+        func tunnelTicked() {}
+        func tunnelClosed(_ reason: TunnelCloseReason) {}
+    }
+
+    private func tunnel(_ id: String) throws -> ConnectedTunnel {
+        let tunnel = try Tunnel.install(
+            on: EmbeddedChannel(), configuration: TunnelConfiguration(role: .gateway), observer: Deaf())
+        return ConnectedTunnel(id: id, tunnel: tunnel)
+    }
+
+    @Test("a cluster without a tunnel has none, and others' tunnels are not its own")
+    func none() throws {
+        let registry = TunnelRegistry()
+        registry.add(try tunnel("1"), of: "a")
+        #expect(registry.choose(for: "b", on: EmbeddedEventLoop())?.id == nil)
+        #expect(registry.choose(for: "a", on: EmbeddedEventLoop())?.id == "1")
+    }
+
+    @Test("the tunnel on the request's own event loop is preferred")
+    func near() throws {
+        let registry = TunnelRegistry()
+        let tunnels = [try tunnel("1"), try tunnel("2"), try tunnel("3")]
+        for tunnel in tunnels { registry.add(tunnel, of: "a") }
+        for tunnel in tunnels {
+            for _ in 0..<3 { #expect(registry.choose(for: "a", on: tunnel.tunnel.eventLoop)?.id == tunnel.id) }
+        }
+    }
+
+    @Test("otherwise each has its turn, except the one to avoid")
+    func turns() throws {
+        let registry = TunnelRegistry()
+        for id in ["1", "2", "3"] { registry.add(try tunnel(id), of: "a") }
+        let elsewhere = EmbeddedEventLoop()
+        let chosen = (0..<30).compactMap { _ in registry.choose(for: "a", on: elsewhere)?.id }
+        for id in ["1", "2", "3"] { #expect(chosen.filter { $0 == id }.count == 10) }
+        let others = Set((0..<30).compactMap { _ in registry.choose(for: "a", on: elsewhere, avoiding: "2")?.id })
+        #expect(others == ["1", "3"])
+    }
+
+    @Test("the only tunnel cannot be chosen where it is to be avoided")
+    func avoided() throws {
+        let registry = TunnelRegistry()
+        registry.add(try tunnel("1"), of: "a")
+        #expect(registry.choose(for: "a", on: EmbeddedEventLoop(), avoiding: "1")?.id == nil)
+    }
+
+    @Test("a removed tunnel is not chosen; removing it again, or a stranger, changes nothing")
+    func remove() throws {
+        let registry = TunnelRegistry()
+        registry.add(try tunnel("1"), of: "a")
+        registry.add(try tunnel("2"), of: "a")
+        registry.remove("1", of: "a")
+        registry.remove("1", of: "a")
+        registry.remove("2", of: "b")
+        #expect(registry.all.map(\.id) == ["2"])
+        #expect(registry.first(of: "a")?.id == "2")
+        registry.remove("2", of: "a")
+        #expect(registry.choose(for: "a", on: EmbeddedEventLoop())?.id == nil)
+    }
+}

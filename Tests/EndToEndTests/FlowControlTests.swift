@@ -1,0 +1,196 @@
+import Crypto
+import EdgeGateway
+import NIOCore
+import Synchronization
+import Testing
+
+@Suite("Slow ends and large bodies", .timeLimit(.minutes(1)), .serialized)
+struct FlowControlTests {
+    private static let chunk = ByteBuffer(
+        bytes: (0..<65536).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ ($0 >> 8) &* 17) })
+
+    private final class Counter: Sendable {
+        private let count = Mutex(0)
+        var value: Int { count.withLock { $0 } }
+        func add(_ more: Int) { count.withLock { $0 += more } }
+    }
+
+    /// Waits until a count has not moved for a while, and returns it.
+    private static func standstill(_ counter: Counter) async throws -> Int {
+        var last = -1
+        var since = ContinuousClock.now
+        while ContinuousClock.now - since < .milliseconds(300) {
+            if counter.value != last {
+                last = counter.value
+                since = .now
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        return last
+    }
+
+    /// 50 requests, five at a time, on the tunnel that also carries what is stalled.
+    private static func quickRequests(_ stack: Stack) async throws {
+        let start = ContinuousClock.now
+        for _ in 0..<10 {
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<5 { group.addTask { try await stack.request("GET", "/quick").status } }
+                for try await status in group { #expect(status == 200) }
+            }
+        }
+        #expect(ContinuousClock.now - start < .seconds(5))
+    }
+
+    @Test("a reader that stalls stalls its own download alone, and no more than its window is held for it")
+    func stalledDownload() async throws {
+        let size = 50 << 20
+        let sent = Counter()
+        try await withStack { backend in
+            while true {
+                let head = try await backend.head()
+                guard head.target == "/big" else {
+                    try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    continue
+                }
+                try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: \(size)\r\n\r\n")
+                for _ in 0..<(size / Self.chunk.readableBytes) {
+                    try await backend.send(Self.chunk)
+                    sent.add(Self.chunk.readableBytes)
+                }
+            }
+        } _: { stack in
+            let slow = try await RawConnection.connect(port: stack.frontPort, receiveBuffer: 64 * 1024)
+            try await slow.send("GET /big HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            _ = try await slow.head()
+            try await Self.quickRequests(stack)
+            #expect(stack.tunnels.all.count == 1)
+            let held = try await Self.standstill(sent)
+            // The stream's window, and what the kernel keeps for three sockets.
+            #expect(held < 24 << 20, "\(held) bytes are under way")
+            var received = 0
+            while received < size {
+                let bytes = try #require(try await slow.some())
+                received += bytes.readableBytes
+            }
+            #expect(received == size)
+            slow.close()
+        }
+    }
+
+    @Test("a backend that stalls stalls its own upload alone, and no more than its window is held for it")
+    func stalledUpload() async throws {
+        let size = 50 << 20
+        let goOn = Box<Bool>()
+        let sent = Counter()
+        try await withStack { backend in
+            while true {
+                let head = try await backend.head()
+                if head.target == "/big" {
+                    try await eventually("the backend may go on") { goOn.value == true }
+                    var hash = SHA256()
+                    var left = size
+                    while left > 0, let bytes = try await backend.some() {
+                        left -= bytes.readableBytes
+                        hash.update(data: bytes.readableBytesView)
+                    }
+                }
+                try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            }
+        } _: { stack in
+            let client = try await stack.connect()
+            try await client.send("POST /big HTTP/1.1\r\nHost: app.test\r\nContent-Length: \(size)\r\n\r\n")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for _ in 0..<(size / Self.chunk.readableBytes) {
+                        try await client.send(Self.chunk)
+                        sent.add(Self.chunk.readableBytes)
+                    }
+                }
+                try await Self.quickRequests(stack)
+                let held = try await Self.standstill(sent)
+                #expect(held < 24 << 20, "\(held) bytes are under way")
+                goOn.set(true)
+                try await group.waitForAll()
+            }
+            let response = try await client.response()
+            #expect(response.text == "ok")
+            client.close()
+        }
+    }
+
+    @Test("64 MiB arrive byte for byte, down and up", arguments: [false, true])
+    func large(separateLoops: Bool) async throws {
+        var options = StackOptions()
+        options.separateLoops = separateLoops
+        let size = 64 << 20
+        try await withStack(options) { backend in
+            while true {
+                let head = try await backend.head()
+                if head.method == "GET" {
+                    try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: \(size)\r\n\r\n")
+                    for _ in 0..<(size / Self.chunk.readableBytes) { try await backend.send(Self.chunk) }
+                } else {
+                    var hash = SHA256()
+                    var left = size
+                    while left > 0, let bytes = try await backend.some() {
+                        left -= bytes.readableBytes
+                        hash.update(data: bytes.readableBytesView)
+                    }
+                    let digest = hash.finalize().map { String($0, radix: 16) }.joined()
+                    try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: \(digest.utf8.count)\r\n\r\n\(digest)")
+                }
+            }
+        } _: { stack in
+            var expected = SHA256()
+            for _ in 0..<(size / Self.chunk.readableBytes) { expected.update(data: Self.chunk.readableBytesView) }
+            let digest = expected.finalize()
+
+            let client = try await stack.connect()
+            try await client.send("GET /64 HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            _ = try await client.head()
+            var hash = SHA256()
+            var received = 0
+            while received < size, let bytes = try await client.some() {
+                received += bytes.readableBytes
+                hash.update(data: bytes.readableBytesView)
+            }
+            #expect(received == size)
+            #expect(hash.finalize() == digest)
+
+            try await client.send("POST /64 HTTP/1.1\r\nHost: app.test\r\nContent-Length: \(size)\r\n\r\n")
+            for _ in 0..<(size / Self.chunk.readableBytes) { try await client.send(Self.chunk) }
+            let response = try await client.response()
+            #expect(response.text == digest.map { String($0, radix: 16) }.joined())
+            client.close()
+        }
+    }
+
+    @Test("200 requests at once all get their own answers", arguments: [false, true])
+    func concurrent(separateLoops: Bool) async throws {
+        var options = StackOptions()
+        options.separateLoops = separateLoops
+        try await withStack(options) { backend in
+            while true {
+                let head = try await backend.head()
+                let (body, _, _) = try await backend.body(of: head)
+                let answer = "\(head.target) \(String(buffer: body))"
+                try await backend.send(
+                    "HTTP/1.1 200 OK\r\nContent-Length: \(answer.utf8.count)\r\n\r\n\(answer)")
+            }
+        } _: { stack in
+            try await withThrowingTaskGroup(of: (Int, String).self) { group in
+                for number in 0..<200 {
+                    group.addTask {
+                        let body = String(repeating: "\(number),", count: number)
+                        let response = try await stack.request(
+                            "POST", "/\(number)", fields: ["Content-Length: \(body.utf8.count)"], body: body)
+                        return (number, response.text)
+                    }
+                }
+                for try await (number, text) in group {
+                    #expect(text == "/\(number) \(String(repeating: "\(number),", count: number))")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+import ClusterAgent
+import NIOCore
+import NIOHTTP1
+import Synchronization
+import Testing
+import TunnelProtocol
+
+@testable import TunnelTransport
+
+/// A gateway that welcomes one agent after another and sends whatever frames the test wants.
+final class FakeGateway: TunnelAdmission {
+    private struct State {
+        var tunnels: [Tunnel] = []
+        /// Frames from the agent, as text.
+        var frames: [String] = []
+        var errors: [String] = []
+        var closed: [TunnelCloseReason] = []
+    }
+
+    private let state = Mutex(State())
+
+    var frames: [String] { state.withLock { $0.frames } }
+    var errors: [String] { state.withLock { $0.errors } }
+    var closed: [TunnelCloseReason] { state.withLock { $0.closed } }
+    var tunnelCount: Int { state.withLock { $0.tunnels.count } }
+
+    /// Frames in one message, past the gateway's own rules.
+    func send(_ frames: Frame...) {
+        var payload = ByteBuffer()
+        for frame in frames { payload.writeFrame(frame) }
+        var writer = WebSocketWriter(role: .server)
+        var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
+        message.writeImmutableBuffer(payload)
+        writer.finish(&message, opcode: WebSocketOpcode.binary)
+        state.withLock { $0.tunnels.last }?.channel.writeAndFlush(message, promise: nil)
+    }
+
+    /// A request on a stream, with a window for its answer.
+    static func request(
+        _ id: UInt32 = 1, _ method: String = "GET", _ target: String = "/", fields: HTTPHeaders = [:], end: Bool = true
+    ) -> Frame {
+        .headers(
+            StreamID(id),
+            .request(RequestHead(method: method, authority: "app.test", target: target, window: 65536, fields: fields)),
+            endStream: end)
+    }
+
+    func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<Void, TunnelRefusal> { .success(()) }
+    func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?) {}
+    func observer(for identity: Void) -> any TunnelObserver { Observer(gateway: self) }
+    func configuration(for identity: Void) -> TunnelConfiguration { TunnelConfiguration(role: .gateway) }
+
+    func accepted(_ tunnel: Tunnel, identity: Void, observer: any TunnelObserver, from remote: SocketAddress?) {
+        // Before the tunnel's own handler, which knows nothing of the streams that the test opens.
+        let tap = FrameTap { [self] frame in state.withLock { $0.frames.append(frame) } }
+        try? tunnel.channel.pipeline.syncOperations.addHandler(tap, position: .first)
+        state.withLock { $0.tunnels.append(tunnel) }
+        tunnel.send(
+            .welcome(
+                .init(
+                    version: 1, instanceID: "fake", tunnelID: "t", gatewayDomain: "gateway.test",
+                    heartbeatIntervalMilliseconds: 60_000)))
+    }
+
+    private struct Observer: TunnelObserver {
+        let gateway: FakeGateway
+
+        func tunnelReceived(_ text: String) -> Bool {
+            if case .message(.error(let error)) = ControlMessage.decode(text) {
+                gateway.state.withLock { $0.errors.append(error.code) }
+            }
+            return true
+        }
+        func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
+            nil
+        }
+        func tunnelDraining(_ detail: String) {}
+        func tunnelTicked() {}
+        func tunnelClosed(_ reason: TunnelCloseReason) { gateway.state.withLock { $0.closed.append(reason) } }
+    }
+}
+
+/// Reads the agent's frames and keeps them from the tunnel, which would take them for violations.
+private final class FrameTap: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private var reader = WebSocketReader(role: .server)
+    private let found: (String) -> Void
+
+    init(_ found: @escaping (String) -> Void) { self.found = found }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        reader.append(unwrapInboundIn(data))
+        do {
+            while let message = try reader.next() {
+                guard case .binary(let payload) = message else {
+                    pass(message, context)
+                    continue
+                }
+                var frames = FrameReader(payload)
+                while let frame = try frames.next() { found(Self.text(frame)) }
+            }
+        } catch {
+            found("violation \(error)")
+        }
+    }
+
+    /// Control frames and text go on as they were.
+    private func pass(_ message: WebSocketMessage, _ context: ChannelHandlerContext) {
+        var writer = WebSocketWriter(role: .client)
+        let (opcode, payload): (UInt8, ByteBuffer) =
+            switch message {
+            case .text(let text): (WebSocketOpcode.text, ByteBuffer(string: text))
+            case .ping(let payload): (WebSocketOpcode.ping, payload)
+            case .pong(let payload): (WebSocketOpcode.pong, payload)
+            case .close(let code, let reason):
+                (WebSocketOpcode.close, Self.closeBody(code ?? 1000, reason))
+            case .binary(let payload): (WebSocketOpcode.binary, payload)
+            }
+        var bytes = writer.startMessage(capacity: payload.readableBytes, allocator: context.channel.allocator)
+        bytes.writeImmutableBuffer(payload)
+        writer.finish(&bytes, opcode: opcode)
+        context.fireChannelRead(wrapInboundOut(bytes))
+    }
+
+    private static func closeBody(_ code: UInt16, _ reason: String) -> ByteBuffer {
+        var body = ByteBuffer(integer: code)
+        body.writeString(reason)
+        return body
+    }
+
+    private static func text(_ frame: Frame) -> String {
+        switch frame {
+        case .headers(let id, .response(let head), let end): "head \(id) \(head.status)\(end ? " end" : "")"
+        case .headers(let id, _, _): "headers \(id)"
+        case .data(let id, let bytes, let end): "data \(id) \(String(buffer: bytes))\(end ? " end" : "")"
+        case .window(let id, _): "window \(id)"
+        case .reset(let id, let code, _): "reset \(id) \(code)"
+        case .goAway: "goaway"
+        }
+    }
+}
+
+/// Runs an agent against a fake gateway for as long as `body` takes.
+func withAgent(
+    _ options: StackOptions = StackOptions(), backend script: @escaping Backend.Script,
+    _ body: @escaping @Sendable (FakeGateway, Backend) async throws -> Void
+) async throws {
+    enum Ended { case body, service }
+    let backend = try await Backend()
+    let parts = try Parts(options, backend: backend)
+    defer { parts.removeFiles() }
+    let gateway = FakeGateway()
+    let listener = try await TunnelAcceptor.bind(
+        host: "127.0.0.1", port: 0, tls: nil, admission: gateway, group: Loops.tunnels)
+    let connector = try parts.connector(options, port: try #require(listener.localAddress?.port))
+    try await withThrowingTaskGroup(of: Ended.self) { group in
+        group.addTask {
+            await backend.run(script)
+            return .service
+        }
+        group.addTask {
+            try? await connector.run()
+            return .service
+        }
+        group.addTask {
+            try await eventually("the agent is connected") { parts.status.isConnected }
+            try await body(gateway, backend)
+            return .body
+        }
+        group.addTask {
+            try await Task.sleep(for: .seconds(20))
+            throw NeverHappened()
+        }
+        defer { group.cancelAll() }
+        while let ended = try await group.next(), ended != .body {}
+    }
+    try? await listener.close()
+}

@@ -1,0 +1,49 @@
+import Synchronization
+import TunnelProtocol
+
+@testable import ClusterAgent
+
+/// Route synchronisation reduced to what a test says: a `sync` at the start of each session, and what is pushed later.
+final class FakeSync: RouteSyncing {
+    private struct State {
+        var sync: [AdvertisedRoute]
+        var clusterUUID: String
+        var revision: Int64 = 0
+        var acks: [ControlMessage.IngressRoutesAck] = []
+        var resyncs: [String] = []
+        var sessions = 0
+    }
+
+    private let state: Mutex<State>
+    private let pushed: AsyncStream<ControlMessage>
+    private let push: AsyncStream<ControlMessage>.Continuation
+
+    init(_ sync: [AdvertisedRoute], clusterUUID: String) {
+        state = Mutex(State(sync: sync, clusterUUID: clusterUUID))
+        (pushed, push) = AsyncStream.makeStream()
+    }
+
+    var acks: [ControlMessage.IngressRoutesAck] { state.withLock { $0.acks } }
+    var resyncs: [String] { state.withLock { $0.resyncs } }
+    var sessions: Int { state.withLock { $0.sessions } }
+
+    /// Sends a message through the session that is open.
+    func push(_ message: ControlMessage) { push.yield(message) }
+
+    func runSession(
+        heartbeatInterval: Duration, send: @escaping @Sendable (ControlMessage) async throws -> Void
+    ) async throws {
+        let sync = state.withLock { state in
+            state.sessions += 1
+            state.revision += 1
+            return ControlMessage.IngressRoutes(
+                action: .sync, clusterUUID: state.clusterUUID, routes: state.sync, revision: state.revision)
+        }
+        try await send(.ingressRoutes(sync))
+        for await message in pushed { try await send(message) }
+        try Task.checkCancellation()
+    }
+
+    func received(_ ack: ControlMessage.IngressRoutesAck) { state.withLock { $0.acks.append(ack) } }
+    func resyncRequested(reason: String) { state.withLock { $0.resyncs.append(reason) } }
+}

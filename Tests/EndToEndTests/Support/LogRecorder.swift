@@ -1,0 +1,41 @@
+import Logging
+import Synchronization
+
+/// Keeps log lines, so that tests see what an operator would.
+final class LogRecorder: Sendable {
+    struct Line: Sendable, CustomStringConvertible {
+        var level: Logger.Level
+        var message: String
+        var fields: [String: String]
+        var description: String { "\(level) \(message) \(fields)" }
+    }
+
+    private let recorded = Mutex<[Line]>([])
+
+    var lines: [Line] { recorded.withLock { $0 } }
+    func lines(_ message: String) -> [Line] { lines.filter { $0.message == message } }
+
+    func logger(_ label: String) -> Logger {
+        var logger = Logger(label: label) { _ in Handler(recorder: self) }
+        logger.logLevel = .debug
+        return logger
+    }
+
+    private struct Handler: LogHandler {
+        let recorder: LogRecorder
+        var logLevel = Logger.Level.debug
+        var metadata: Logger.Metadata = [:]
+
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) {
+            let fields = metadata.merging(event.metadata ?? [:]) { $1 }.mapValues { "\($0)" }
+            recorder.recorded.withLock {
+                $0.append(Line(level: event.level, message: event.message.description, fields: fields))
+            }
+        }
+    }
+}

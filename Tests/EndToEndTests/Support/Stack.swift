@@ -1,0 +1,272 @@
+import Crypto
+import Foundation
+import HTTPExchange
+import KubernetesAPI
+import Logging
+import NIOCore
+import NIOPosix
+import Routing
+import ServiceLifecycle
+import Settings
+import Synchronization
+import Testing
+import TunnelProtocol
+import TunnelTransport
+
+@testable import ClusterAgent
+@testable import EdgeGateway
+
+/// What a test may change about its gateway and its agent.
+struct StackOptions: Sendable {
+    /// Host and path of what is advertised and forwarded to the backend.
+    var routes: [(host: String, path: String)] = [("app.test", "/")]
+    var annotations: [String: String] = [:]
+    /// What the gateway is told beyond what the agent forwards.
+    var onlyAdvertised: [(host: String, path: String)] = []
+    /// Targets other than the backend, by host.
+    var endpoints: [String: ForwardTarget.Endpoint] = [:]
+    var policy = TargetPolicy(allowLoopback: true)
+    var gatewayTimeouts = ExchangeStateMachine.Timeouts(response: .seconds(10), idle: .seconds(10))
+    var upstream = UpstreamSettings(timeouts: .init(response: .seconds(10), idle: .seconds(10)))
+    var forwarding = ForwardingPolicy()
+    var trustedProxies: [CIDRBlock] = []
+    var tunnel = TunnelConfiguration(role: .gateway)
+    var agentToken = "token-a"
+    var agentCluster = "cluster-a"
+    /// Whether an agent is started at all.
+    var hasAgent = true
+    /// Whether to wait until its routes are acknowledged.
+    var waitsForRoutes = true
+    /// Front connections live on another event loop than the tunnels.
+    var separateLoops = false
+    var agentGrace = Duration.zero
+}
+
+/// A gateway and an agent, connected, in this process.
+struct Stack: Sendable {
+    var frontPort: Int
+    var agentPort: Int
+    var tunnels: TunnelRegistry
+    var cache: RouteCache
+    var guardrail: ForwardingGuard
+    var sync: FakeSync
+    var status: TunnelStatus
+    var backend: Backend
+    var gatewayLog: LogRecorder
+    var agentLog: LogRecorder
+    /// Tells the agent to end gracefully, once.
+    var stopAgent: @Sendable () -> Void
+}
+
+/// Accepts connections and runs the test's script on each.
+final class Backend: Sendable {
+    typealias Script = @Sendable (RawConnection) async throws -> Void
+
+    let port: Int
+    private let listener: any Channel
+    private let accepted: AsyncStream<RawConnection>
+    private let all = Mutex<[RawConnection]>([])
+
+    init() async throws {
+        let (accepted, post) = AsyncStream.makeStream(of: RawConnection.self)
+        self.accepted = accepted
+        listener = try await RawConnection.listen { post.yield($0) }
+        port = try #require(listener.localAddress?.port)
+    }
+
+    var connections: [RawConnection] { all.withLock { $0 } }
+
+    func run(_ script: @escaping Script) async {
+        await withDiscardingTaskGroup { group in
+            for await connection in accepted {
+                all.withLock { $0.append(connection) }
+                group.addTask {
+                    try? await script(connection)
+                    connection.close()
+                }
+            }
+            for connection in connections { connection.close() }
+        }
+        try? await listener.close()
+    }
+}
+
+/// Runs a gateway, an agent and a backend for as long as `body` takes; fails if that is longer than `limit`.
+func withStack(
+    _ options: StackOptions = StackOptions(), within limit: Duration = .seconds(20),
+    backend script: @escaping Backend.Script,
+    _ body: @escaping @Sendable (Stack) async throws -> Void
+) async throws {
+    enum Ended { case body, service }
+    let backend = try await Backend()
+    let parts = try Parts(options, backend: backend)
+    defer { parts.removeFiles() }
+    let ports = AsyncStream.makeStream(of: (isFront: Bool, port: Int).self)
+    try await withThrowingTaskGroup(of: Ended.self) { group in
+        group.addTask {
+            await backend.run(script)
+            return .service
+        }
+        for service in parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) }) {
+            group.addTask {
+                try? await service.run()
+                return .service
+            }
+        }
+        var listening: [Bool: Int] = [:]
+        for await (isFront, port) in ports.stream {
+            listening[isFront] = port
+            if listening.count == 2 { break }
+        }
+        let frontPort = try #require(listening[true])
+        let agentPort = try #require(listening[false])
+        let (stop, stopAgent) = AsyncStream.makeStream(of: Never.self)
+        let stack = Stack(
+            frontPort: frontPort, agentPort: agentPort, tunnels: parts.tunnels, cache: parts.cache,
+            guardrail: parts.guardrail, sync: parts.sync, status: parts.status, backend: backend,
+            gatewayLog: parts.gatewayLog, agentLog: parts.agentLog, stopAgent: { stopAgent.finish() })
+        if options.hasAgent {
+            group.addTask {
+                await withTaskGroup(of: Void.self) { agent in
+                    agent.addTask { try? await parts.connector(options, port: agentPort).run() }
+                    agent.addTask { for await _ in stop {} }
+                    await agent.next()
+                    agent.cancelAll()
+                }
+                return .service
+            }
+        }
+        group.addTask {
+            if options.hasAgent, options.waitsForRoutes {
+                try await eventually("the routes are acknowledged") { !stack.sync.acks.isEmpty }
+            }
+            try await body(stack)
+            return .body
+        }
+        group.addTask {
+            try await Task.sleep(for: limit)
+            throw NeverHappened()
+        }
+        defer { group.cancelAll() }
+        while let ended = try await group.next(), ended != .body {}
+    }
+}
+
+/// The parts of both programs, wired as the programs wire them.
+struct Parts: Sendable {
+    let cache: RouteCache
+    let tunnels = TunnelRegistry()
+    let guardrail: ForwardingGuard
+    let sync: FakeSync
+    let status = TunnelStatus()
+    let gatewayLog = LogRecorder()
+    let agentLog = LogRecorder()
+    let upstream: UpstreamPools
+    let directory: ClusterDirectory
+    let tokenFile = FileManager.default.temporaryDirectory.appending(path: "token-\(UUID().uuidString)")
+
+    init(_ options: StackOptions, backend: Backend) throws {
+        cache = RouteCache(timeouts: options.gatewayTimeouts)
+        guardrail = ForwardingGuard(policy: options.policy)
+        upstream = UpstreamPools(group: Loops.tunnels, settings: options.upstream, forwarding: guardrail)
+        let advertised = (options.routes + options.onlyAdvertised).map { route in
+            AdvertisedRoute(
+                host: route.host, path: route.path, pathType: "Prefix", service: "web", namespace: "default", port: 80,
+                tls: false, annotations: options.annotations)
+        }
+        sync = FakeSync(advertised, clusterUUID: options.agentCluster)
+        let digests = ["a", "b"].map { name in
+            let digest = SHA256.hash(data: Data("token-\(name)".utf8)).map { String(format: "%02x", $0) }.joined()
+            return "{uuid: cluster-\(name), tokenSHA256: \(digest)}"
+        }
+        directory = try ClusterDirectory(text: "clusters: [\(digests.joined(separator: ", "))]", path: "test")
+
+        try Data(options.agentToken.utf8).write(to: tokenFile)
+
+        let byHost = Dictionary(grouping: options.routes, by: \.host)
+        let service = ObjectKey(namespace: "default", name: "web")
+        guardrail.update { table in
+            table.setAdvertised(true)
+            for (host, routes) in byHost {
+                let endpoint = options.endpoints[host] ?? .address(ip: "127.0.0.1", port: backend.port)
+                guard let name = try? Hostname(host) else { continue }
+                table.replace(
+                    host: name,
+                    with: routes.map {
+                        (PathMatch(path: $0.path, type: .prefix), ForwardTarget(endpoint: endpoint, service: service))
+                    })
+            }
+        }
+    }
+
+    func gateway(
+        _ options: StackOptions, listening: @escaping @Sendable (_ isFront: Bool, _ port: Int) -> Void
+    ) -> [any ServiceLifecycle.Service] {
+        let logger = gatewayLog.logger("gateway")
+        let store = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
+        let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
+        let accessLog = AccessLog(logger: logger)
+        let local = HostAndPort(host: "127.0.0.1", port: 0)
+        return [
+            accessLog, registry,
+            TunnelServer(
+                configuration: .init(
+                    listen: local, tls: nil, instanceID: "gateway-1", gatewayDomain: gatewayDomain.text,
+                    heartbeatInterval: .seconds(10), tunnel: options.tunnel, shutdownGrace: .zero),
+                directory: directory, registry: registry, tunnels: tunnels, group: Loops.tunnels, logger: logger,
+                onListening: { listening(false, $0.port ?? 0) }),
+            FrontDoor(
+                listen: local, cache: cache, tunnels: tunnels, policy: options.forwarding,
+                trustedProxies: options.trustedProxies, accessLog: accessLog, shutdownGrace: .zero,
+                group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
+                onListening: { listening(true, $0.port ?? 0) }),
+        ]
+    }
+
+    func removeFiles() { try? FileManager.default.removeItem(at: tokenFile) }
+
+    private var gatewayDomain: Hostname {
+        guard let domain = try? Hostname("gateway.test") else { preconditionFailure("gateway.test is a name") }
+        return domain
+    }
+
+    func connector(_ options: StackOptions, port: Int) throws -> GatewayConnector {
+        var tunnel = options.tunnel
+        tunnel.role = .agent
+        return GatewayConnector(
+            configuration: .init(
+                dialer: TunnelDialer(host: "127.0.0.1", port: port, tls: nil, group: Loops.tunnels), tunnel: tunnel,
+                hello: .init(
+                    versions: [1], clusterUUID: options.agentCluster, agentID: "agent-1", agentVersion: "test",
+                    maxStreams: tunnel.maxStreams),
+                tokenFile: SecretFile(path: tokenFile.path, setting: "token-file"),
+                backoff: .init(first: .milliseconds(20), longest: .milliseconds(100), refused: .milliseconds(200)),
+                shutdownGrace: options.agentGrace),
+            upstream: upstream, syncer: sync, status: status, logger: agentLog.logger("agent"))
+    }
+}
+
+extension Stack {
+    /// A new connection to the front door.
+    func connect() async throws -> RawConnection { try await RawConnection.connect(port: frontPort) }
+
+    /// Sends a request on a connection of its own and reads the answer.
+    func request(
+        _ method: String = "GET", _ target: String = "/", host: String = "app.test", fields: [String] = [],
+        body: String = ""
+    ) async throws -> RawResponse {
+        let connection = try await connect()
+        defer { connection.close() }
+        let lines = ["\(method) \(target) HTTP/1.1", "Host: \(host)"] + fields
+        try await connection.send(lines.joined(separator: "\r\n") + "\r\n\r\n" + body)
+        return try await connection.response(toHead: method == "HEAD")
+    }
+
+    /// The access log's line for a path, once it is written.
+    func accessLine(_ path: String) async throws -> LogRecorder.Line {
+        try await eventually("the access log has \(path)") {
+            gatewayLog.lines("Gateway proxy request").contains { $0.fields["path"] == path }
+        }
+        return try #require(gatewayLog.lines("Gateway proxy request").first { $0.fields["path"] == path })
+    }
+}

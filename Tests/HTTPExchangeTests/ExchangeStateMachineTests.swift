@@ -1,0 +1,190 @@
+import HTTPExchange
+import NIOCore
+import Testing
+
+@Suite("One proxied request")
+struct ExchangeStateMachineTests {
+    private typealias Machine = ExchangeStateMachine
+
+    private static let start = NIODeadline.uptimeNanoseconds(0)
+    private static func at(_ seconds: Int64) -> NIODeadline { start + .seconds(seconds) }
+
+    /// Every state an exchange can be in.
+    enum State: CaseIterable, Sendable {
+        case sending
+        case sent
+        case answeredWhileSending
+        case answered
+        case over
+
+        var machine: ExchangeStateMachine {
+            var machine = ExchangeStateMachine(
+                requestEnded: self == .sent || self == .answered, now: start, timeouts: .init())
+            switch self {
+            case .sending, .sent: break
+            case .answeredWhileSending, .answered:
+                _ = machine.responseHead(isInformational: false, isEnd: false, now: start)
+            case .over: _ = machine.serverFailed(.internalError)
+            }
+            return machine
+        }
+    }
+
+    @Test("A request with a body and its answer, from beginning to end")
+    func transcript() {
+        var machine = State.sending.machine
+        #expect(machine.requestPart(isEnd: false, now: Self.start) == .forward)
+        #expect(machine.responseHead(isInformational: true, isEnd: false, now: Self.start) == .forward)
+        #expect(!machine.hasResponseHead)
+        #expect(machine.requestPart(isEnd: true, now: Self.start) == .forward)
+        #expect(machine.requestHasEnded)
+        #expect(machine.responseHead(isInformational: false, isEnd: false, now: Self.start) == .forward)
+        #expect(machine.hasResponseHead)
+        #expect(machine.responsePart(isEnd: false, now: Self.start) == .forward)
+        #expect(!machine.isOver)
+        #expect(machine.responsePart(isEnd: true, now: Self.start) == .forwardAndFinish)
+        #expect(machine.isOver)
+    }
+
+    @Test(
+        "Part of a request is forwarded while it is wanted",
+        arguments: zip(
+            State.allCases,
+            [
+                Machine.RequestAction.forward, .discard, .forward, .discard, .discard,
+            ]))
+    func requestPart(state: State, expected: ExchangeStateMachine.RequestAction) {
+        for isEnd in [false, true] {
+            var machine = state.machine
+            #expect(machine.requestPart(isEnd: isEnd, now: Self.start) == expected)
+            #expect(machine.requestPart(isEnd: isEnd, now: Self.start) == (isEnd ? .discard : expected))
+        }
+    }
+
+    @Test(
+        "A final head is forwarded once",
+        arguments: zip(
+            State.allCases,
+            [
+                Machine.ResponseAction.forward, .forward, .fail(.abort(.backendInvalid)),
+                .fail(.abort(.backendInvalid)), .discard,
+            ]))
+    func head(state: State, expected: ExchangeStateMachine.ResponseAction) {
+        var machine = state.machine
+        #expect(machine.responseHead(isInformational: false, isEnd: false, now: Self.start) == expected)
+        if case .fail = expected { #expect(machine.isOver) }
+    }
+
+    @Test(
+        "An informational head may come only before the final one",
+        arguments: zip(
+            State.allCases,
+            [
+                Machine.ResponseAction.forward, .forward, .fail(.abort(.backendInvalid)),
+                .fail(.abort(.backendInvalid)), .discard,
+            ]))
+    func informational(state: State, expected: ExchangeStateMachine.ResponseAction) {
+        var machine = state.machine
+        let hadHead = machine.hasResponseHead
+        #expect(machine.responseHead(isInformational: true, isEnd: false, now: Self.start) == expected)
+        if expected == .forward { #expect(machine.hasResponseHead == hadHead) }
+    }
+
+    @Test(
+        "A head without a body ends the exchange, or cuts a request that is still under way",
+        arguments: zip(State.allCases.prefix(2), [Machine.ResponseAction.forwardAndCut, .forwardAndFinish]))
+    func emptyAnswer(state: State, expected: ExchangeStateMachine.ResponseAction) {
+        var machine = state.machine
+        #expect(machine.responseHead(isInformational: false, isEnd: true, now: Self.start) == expected)
+        #expect(machine.isOver)
+    }
+
+    @Test(
+        "Part of an answer needs a head before it",
+        arguments: zip(
+            State.allCases,
+            [
+                Machine.ResponseAction.fail(.answer(.backendInvalid)), .fail(.answer(.backendInvalid)), .forward,
+                .forward, .discard,
+            ]))
+    func part(state: State, expected: ExchangeStateMachine.ResponseAction) {
+        var machine = state.machine
+        #expect(machine.responsePart(isEnd: false, now: Self.start) == expected)
+    }
+
+    @Test(
+        "The end of an answer ends the exchange",
+        arguments: zip(
+            State.allCases,
+            [
+                Machine.ResponseAction.fail(.answer(.backendInvalid)), .fail(.answer(.backendInvalid)),
+                .forwardAndCut, .forwardAndFinish, .discard,
+            ]))
+    func end(state: State, expected: ExchangeStateMachine.ResponseAction) {
+        var machine = state.machine
+        #expect(machine.responsePart(isEnd: true, now: Self.start) == expected)
+        #expect(machine.isOver)
+    }
+
+    @Test(
+        "A failure is answered before the head, breaks the answer after it, and is nothing at the end",
+        arguments: zip(
+            State.allCases,
+            [
+                Machine.Failed.answer(.backendClosed), .answer(.backendClosed), .abort(.backendClosed),
+                .abort(.backendClosed), .nothing,
+            ]))
+    func failure(state: State, expected: ExchangeStateMachine.Failed) {
+        var machine = state.machine
+        #expect(machine.serverFailed(.backendClosed) == expected)
+        #expect(machine.isOver)
+        #expect(machine.serverFailed(.backendClosed) == .nothing)
+        #expect(machine.responseHead(isInformational: false, isEnd: true, now: Self.start) == .discard)
+        #expect(machine.requestPart(isEnd: true, now: Self.start) == .discard)
+    }
+
+    @Test(
+        "A client that goes away cancels the server, once",
+        arguments: zip(State.allCases, [true, true, true, true, false]))
+    func clientClosed(state: State, cancels: Bool) {
+        var machine = state.machine
+        #expect(machine.clientClosed() == cancels)
+        #expect(machine.clientClosed() == false)
+        #expect(machine.serverFailed(.tunnelLost) == .nothing)
+    }
+
+    @Test(
+        "Waiting ends with the failure that fits",
+        arguments: zip(
+            State.allCases,
+            [
+                Machine.Failed.answer(.backendTimeout), .answer(.backendTimeout), .abort(.idleTimeout),
+                .abort(.idleTimeout), .nothing,
+            ]))
+    func deadlines(state: State, expected: ExchangeStateMachine.Failed) {
+        var machine = state.machine
+        let limit: Int64 = machine.hasResponseHead ? 300 : 30
+        if state != .over { #expect(machine.deadline == Self.at(limit)) }
+        #expect(machine.checkDeadline(now: Self.at(limit) - .nanoseconds(1)) == .nothing)
+        #expect(machine.checkDeadline(now: Self.at(limit)) == expected)
+        #expect(machine.checkDeadline(now: Self.at(1000)) == .nothing)
+    }
+
+    @Test("Whatever moves puts the deadline off")
+    func activity() {
+        var machine = ExchangeStateMachine(
+            requestEnded: false, now: Self.start, timeouts: .init(response: .seconds(10), idle: .seconds(100)))
+        _ = machine.requestPart(isEnd: false, now: Self.at(5))
+        #expect(machine.deadline == Self.at(15))
+        _ = machine.requestPart(isEnd: true, now: Self.at(6))
+        #expect(machine.deadline == Self.at(16))
+        _ = machine.requestPart(isEnd: true, now: Self.at(9))
+        #expect(machine.deadline == Self.at(16))
+        _ = machine.responseHead(isInformational: false, isEnd: false, now: Self.at(12))
+        #expect(machine.deadline == Self.at(112))
+        _ = machine.responsePart(isEnd: false, now: Self.at(50))
+        #expect(machine.deadline == Self.at(150))
+        machine.progressed(now: Self.at(70))
+        #expect(machine.deadline == Self.at(170))
+    }
+}

@@ -1,0 +1,90 @@
+import HTTPExchange
+import NIOHTTP1
+import Testing
+
+@Suite("Which fields are forwarded")
+struct ForwardingTests {
+    private func lines(_ fields: HTTPHeaders) -> [String] { fields.map { "\($0): \($1)" } }
+
+    private func forwarded(
+        _ fields: HTTPHeaders, isTrusted: Bool = false, policy: ForwardingPolicy = ForwardingPolicy(),
+        routeStrips: Set<String> = []
+    ) -> [String] {
+        lines(
+            policy.requestFields(
+                fields, client: "203.0.113.9", isTrusted: isTrusted, scheme: "https", authority: "a.com:8443",
+                routeStrips: routeStrips))
+    }
+
+    private let added = [
+        "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.com:8443",
+    ]
+
+    @Test("End-to-end fields pass untouched, in order and with their spelling")
+    func endToEnd() {
+        let fields: HTTPHeaders = [
+            "accept": "*/*", "COOKIE": "a=1", "Authorization": "Bearer x", "X-Auth-Token": "y", "cookie": "b=2",
+            "Content-Length": "5", "Trailer": "x", "Empty": "",
+        ]
+        #expect(forwarded(fields) == lines(fields) + added)
+    }
+
+    @Test("Hop-by-hop fields go, and those that Connection names")
+    func hopByHop() {
+        let fields: HTTPHeaders = [
+            "Connection": "keep-alive, X-Secret", "Keep-Alive": "timeout=5", "Proxy-Connection": "keep-alive",
+            "Proxy-Authorization": "Basic x", "Proxy-Authenticate": "Basic", "Transfer-Encoding": "chunked",
+            "Upgrade": "h2c", "TE": "gzip", "X-Secret": "1", "x-secret": "2", "connection": "x-other", "X-Other": "3",
+            "X-Kept": "4",
+        ]
+        #expect(lines(HopByHop.removed(from: fields)) == ["X-Kept: 4"])
+        #expect(forwarded(fields) == ["X-Kept: 4"] + added)
+    }
+
+    @Test("TE keeps trailers and nothing else", arguments: ["trailers", "gzip, Trailers", "trailers, deflate"])
+    func trailers(te: String) {
+        let fields: HTTPHeaders = ["TE": te, "Connection": "TE"]
+        #expect(lines(HopByHop.removed(from: fields)) == ["TE: trailers"])
+    }
+
+    @Test("Further fields are removed on demand")
+    func also() {
+        let fields: HTTPHeaders = ["Host": "a", "B": "c"]
+        #expect(lines(HopByHop.removed(from: fields) { $0 == "Host" }) == ["B: c"])
+    }
+
+    @Test("What a client says about itself is replaced")
+    func spoofed() {
+        let fields: HTTPHeaders = [
+            "Host": "a.com", "X-Forwarded-For": "1.1.1.1", "x-forwarded-for": "2.2.2.2", "X-Forwarded-Proto": "http",
+            "X-Forwarded-Host": "evil.com", "X-Forwarded-Port": "1", "X-Forwarded-Server": "s",
+            "X-Forwarded-Prefix": "/p", "X-Forwarded-Protocol": "http", "X-Forwarded-Client-Cert": "c",
+            "Forwarded": "for=1.1.1.1", "X-Real-IP": "1.1.1.1", "X-Forward": "kept", "X-Realm": "kept",
+        ]
+        #expect(forwarded(fields) == ["X-Forward: kept", "X-Realm: kept"] + added)
+    }
+
+    @Test("A trusted proxy is believed, and added to the chain")
+    func trusted() {
+        let fields: HTTPHeaders = [
+            "X-Forwarded-For": "1.1.1.1", "X-Forwarded-For": "2.2.2.2, 3.3.3.3", "X-Forwarded-Proto": "http",
+            "X-Forwarded-Host": "public.com", "X-Forwarded-Port": "80", "Forwarded": "for=1.1.1.1",
+            "X-Real-IP": "1.1.1.1", "X-Forwarded-Client-Cert": "c", "Accept": "*/*",
+        ]
+        #expect(
+            Set(forwarded(fields, isTrusted: true)) == [
+                "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 203.0.113.9", "X-Forwarded-Proto: http",
+                "X-Forwarded-Host: public.com", "X-Forwarded-Port: 80", "Forwarded: for=1.1.1.1",
+                "X-Real-IP: 1.1.1.1", "X-Forwarded-Client-Cert: c", "Accept: */*",
+            ])
+        #expect(forwarded([:], isTrusted: true) == added)
+    }
+
+    @Test("The operator and the route can have fields removed")
+    func stripped() {
+        let fields: HTTPHeaders = ["Authorization": "x", "COOKIE": "y", "Accept": "z"]
+        let policy = ForwardingPolicy(strippedRequestFields: ["Authorization"])
+        #expect(forwarded(fields, policy: policy) == ["COOKIE: y", "Accept: z"] + added)
+        #expect(forwarded(fields, policy: policy, routeStrips: ["cookie"]) == ["Accept: z"] + added)
+    }
+}

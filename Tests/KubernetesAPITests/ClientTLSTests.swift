@@ -1,0 +1,108 @@
+import KubernetesAPI
+import Logging
+import NIOHTTP1
+import NIOSSL
+import Testing
+
+@Suite("TLS to the API server")
+struct ClientTLSTests {
+    private var certificates: TestCertificates {
+        get throws { try TestCertificates.made.get() }
+    }
+
+    private func context(
+        _ pair: TestCertificates.Pair? = nil, clientAuthority: String? = nil
+    ) throws -> NIOSSLContext {
+        let pair = try pair ?? certificates.server
+        var settings = TLSConfiguration.makeServerConfiguration(
+            certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pair.certificate.utf8)).map { .certificate($0) },
+            privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pair.key.utf8), format: .pem)))
+        if let clientAuthority {
+            settings.certificateVerification = .noHostnameVerification
+            settings.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(clientAuthority.utf8)))
+        }
+        return try NIOSSLContext(configuration: settings)
+    }
+
+    private func fetch(
+        _ context: NIOSSLContext, _ change: (inout KubernetesConfiguration) -> Void = { _ in }
+    ) async throws -> [ScriptedServer.Request] {
+        try await withScriptedServer(tls: context) { _, exchange in
+            try await exchange.reply(200, #"{"metadata":{"name":"kube-system"}}"#)
+        } _: { server in
+            var configuration = KubernetesConfiguration(
+                server: ServerAddress(isTLS: true, host: "127.0.0.1", port: server.port),
+                certificateAuthority: Array(try certificates.authority.utf8))
+            change(&configuration)
+            let client = try KubernetesClient(
+                configuration: configuration, logger: Logger(label: "test"), userAgent: "tests",
+                options: .init(retry: .never))
+            do {
+                _ = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
+                try await client.shutdown()
+            } catch {
+                try? await client.shutdown()
+                throw error
+            }
+            return server.requests
+        }
+    }
+
+    @Test("a server vouched for by the configured authority is trusted, by address")
+    func trusted() async throws {
+        #expect(try await fetch(context()).count == 1)
+    }
+
+    @Test("a server vouched for by another authority is not, and nothing was sent to it")
+    func untrusted() async throws {
+        let error = await #expect(throws: KubernetesError.self) {
+            let other = try certificates.otherAuthority
+            return try await fetch(context()) { $0.certificateAuthority = Array(other.utf8) }
+        }
+        #expect(error?.kind == .connection)
+        #expect(error?.mayHaveBeenProcessed == false)
+    }
+
+    @Test("insecure-skip-tls-verify trusts anybody")
+    func insecure() async throws {
+        let requests = try await fetch(context()) {
+            $0.certificateAuthority = nil
+            $0.insecureSkipTLSVerify = true
+        }
+        #expect(requests.count == 1)
+    }
+
+    @Test("tls-server-name is the name that is verified, while the address stays")
+    func serverName() async throws {
+        let named = try context(certificates.namedServer)
+        await #expect(throws: KubernetesError.self) { try await fetch(named) }
+        let requests = try await fetch(named) { $0.tlsServerName = "api.kubernetes.test" }
+        #expect(requests.first?.headers["host"].count == 1)
+        #expect(requests.first?.headers.first(name: "host")?.hasPrefix("127.0.0.1:") == true)
+        await #expect(throws: KubernetesError.self) { try await fetch(named) { $0.tlsServerName = "other.test" } }
+    }
+
+    @Test("a client certificate is shown to a server that asks for one")
+    func clientCertificate() async throws {
+        let demanding = try context(clientAuthority: certificates.authority)
+        let client = try certificates.client
+        await #expect(throws: KubernetesError.self) { try await fetch(demanding) }
+        let requests = try await fetch(demanding) {
+            $0.clientCertificate = .init(
+                certificate: Array(client.certificate.utf8), key: Array(client.key.utf8))
+        }
+        #expect(requests.count == 1)
+    }
+
+    @Test("a certificate that is none is a configuration error that names the field")
+    func badCertificate() {
+        let configuration = KubernetesConfiguration(
+            server: ServerAddress(isTLS: true, host: "127.0.0.1", port: 1),
+            certificateAuthority: Array("nonsense".utf8), origin: "file (context dev)")
+        let error = #expect(throws: KubernetesConfigurationError.self) {
+            try KubernetesClient(configuration: configuration, logger: Logger(label: "test"), userAgent: "tests")
+        }
+        #expect(error?.field == "certificate-authority")
+        #expect(error?.source == "file (context dev)")
+    }
+}

@@ -1,0 +1,153 @@
+import Foundation
+import Testing
+
+@testable import KubernetesAPI
+
+@Suite("Credentials")
+struct CredentialProviderTests {
+    @Test("a token file is read again after 60 s, and not before")
+    func rotation() async throws {
+        try await withTemporaryDirectory { directory in
+            let clock = ManualClock()
+            let provider = CredentialProvider(
+                credentials: .tokenFile(path: try directory.write("token", "one\n")), time: MonotonicTime(clock))
+            #expect(try await provider.authorization().header == "Bearer one")
+            try directory.write("token", "two\n")
+            clock.advance(by: .seconds(59))
+            #expect(try await provider.authorization().header == "Bearer one")
+            clock.advance(by: .seconds(1))
+            #expect(try await provider.authorization().header == "Bearer two")
+        }
+    }
+
+    @Test("a refused token is read again at once; one that was replaced meanwhile is kept")
+    func refused() async throws {
+        try await withTemporaryDirectory { directory in
+            let provider = CredentialProvider(
+                credentials: .tokenFile(path: try directory.write("token", "one")), time: MonotonicTime(ManualClock()))
+            let one = try await provider.authorization()
+            try directory.write("token", "two")
+            #expect(provider.refused(one))
+            #expect(try await provider.authorization().header == "Bearer two")
+            try directory.write("token", "three")
+            #expect(provider.refused(one))
+            #expect(try await provider.authorization().header == "Bearer two")
+        }
+    }
+
+    @Test("a token file that vanishes leaves the last token in use; one that never was is an error")
+    func vanished() async throws {
+        try await withTemporaryDirectory { directory in
+            let clock = ManualClock()
+            let path = try directory.write("token", "one")
+            let provider = CredentialProvider(credentials: .tokenFile(path: path), time: MonotonicTime(clock))
+            _ = try await provider.authorization()
+            try FileManager.default.removeItem(atPath: path)
+            clock.advance(by: .seconds(120))
+            #expect(try await provider.authorization().header == "Bearer one")
+            let other = CredentialProvider(
+                credentials: .tokenFile(path: directory.path("none")), time: MonotonicTime(clock))
+            await #expect(throws: ExecPlugin.Failure.self) { try await other.authorization() }
+        }
+    }
+
+    @Test("a password travels as basic authentication, and nothing can be done about its refusal")
+    func basic() async throws {
+        let provider = CredentialProvider(
+            credentials: .basic(username: "u", password: "p"), time: MonotonicTime(ManualClock()))
+        let authorization = try await provider.authorization()
+        #expect(authorization.header == "Basic dTpw")
+        #expect(!provider.refused(authorization))
+    }
+
+    /// A plugin that answers with `token-<number of its run>` and leaves what it was told in `info`.
+    private func plugin(_ directory: TemporaryDirectory, expires: String? = nil) throws -> ExecPlugin {
+        let expiry = expires.map { #", "expirationTimestamp": "\#($0)""# } ?? ""
+        let script = """
+            #!/bin/sh
+            echo run >> "$COUNT_FILE"
+            n=$(wc -l < "$COUNT_FILE" | tr -d ' ')
+            printf '%s' "$KUBERNETES_EXEC_INFO" > "$COUNT_FILE.info"
+            sleep 0.05
+            echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",'
+            echo '"status": {"token": "token-'$n'"\(expiry)}}'
+            """
+        return ExecPlugin(
+            version: .v1, command: try directory.write("plugin.sh", script, executable: true), arguments: [],
+            environment: ["COUNT_FILE": directory.path("count")],
+            cluster: .init(server: "https://s:443", certificateAuthorityData: "Q0E="))
+    }
+
+    @Test("a plugin is told about the cluster, run once for many requests, and again after a refusal")
+    func execPlugin() async throws {
+        try await withTemporaryDirectory { directory in
+            let provider = CredentialProvider(
+                credentials: .exec(try plugin(directory)), time: MonotonicTime(ManualClock()))
+            let headers = try await withThrowingTaskGroup(of: String?.self) { group in
+                for _ in 0..<20 { group.addTask { try await provider.authorization().header } }
+                return try await group.reduce(into: Set<String?>()) { $0.insert($1) }
+            }
+            #expect(headers == ["Bearer token-1"])
+            let info = try String(contentsOfFile: directory.path("count.info"), encoding: .utf8)
+            #expect(
+                info == #"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":"#
+                    + #"{"cluster":{"certificate-authority-data":"Q0E=","server":"https://s:443"},"interactive":false}}"#
+            )
+            #expect(provider.refused(try await provider.authorization()))
+            #expect(try await provider.authorization().header == "Bearer token-2")
+        }
+    }
+
+    @Test("a plugin's credential is used until shortly before it expires")
+    func expiry() async throws {
+        try await withTemporaryDirectory { directory in
+            let soon = RFC3339.string(from: Date().addingTimeInterval(5))
+            let short = CredentialProvider(
+                credentials: .exec(try plugin(directory, expires: soon)), time: MonotonicTime(ManualClock()))
+            #expect(try await short.authorization().header == "Bearer token-1")
+            #expect(try await short.authorization().header == "Bearer token-2")
+            let late = RFC3339.string(from: Date().addingTimeInterval(3600))
+            let long = CredentialProvider(
+                credentials: .exec(try plugin(directory, expires: late)), time: MonotonicTime(ManualClock()))
+            #expect(try await long.authorization().header == "Bearer token-3")
+            #expect(try await long.authorization().header == "Bearer token-3")
+        }
+    }
+
+    @Test("a plugin that fails, is missing, or speaks another version is an error that says so")
+    func failures() async throws {
+        try await withTemporaryDirectory { directory in
+            func failure(_ command: String) async -> String {
+                let plugin = ExecPlugin(
+                    version: .v1beta1, command: command, arguments: [], environment: [:], cluster: nil)
+                do {
+                    _ = try await plugin.run()
+                    return "none"
+                } catch {
+                    return "\(error)".replacingOccurrences(of: "\(command) ", with: "")
+                }
+            }
+            let bad = try directory.write("bad.sh", "#!/bin/sh\nexit 3\n", executable: true)
+            #expect(await failure(bad) == "ended with status 3")
+            let other = try directory.write(
+                "other.sh",
+                "#!/bin/sh\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{\"token\":\"t\"}}'\n",
+                executable: true)
+            #expect(
+                await failure(other)
+                    == "answered in client.authentication.k8s.io/v1, not client.authentication.k8s.io/v1beta1")
+            #expect(await failure("no-such-plugin-anywhere") == "is not in PATH")
+        }
+    }
+
+    @Test("a plugin that hangs is ended")
+    func hangs() async throws {
+        try await withTemporaryDirectory { directory in
+            let slow = try directory.write("slow.sh", "#!/bin/sh\nsleep 30\n", executable: true)
+            let plugin = ExecPlugin(version: .v1, command: slow, arguments: [], environment: [:], cluster: nil)
+            let started = ContinuousClock.now
+            await #expect(throws: ExecPlugin.Failure.self) { try await plugin.run(timeout: .milliseconds(100)) }
+            #expect(ContinuousClock.now - started < .seconds(10))
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Foundation
+import KubernetesAPI
+import KubernetesRuntime
+import Logging
+import NIOHTTP1
+import Synchronization
+import Testing
+
+@Suite("Event recorder")
+struct EventRecorderTests {
+    private static let object = ObjectReference(
+        apiVersion: "networking.k8s.io/v1", kind: "Ingress", namespace: "ns", name: "web", uid: "u")
+
+    private func recorder(
+        _ client: KubernetesClient, capacity: Int = 100, settings: EventCorrelator.Settings = .init()
+    ) -> EventRecorder {
+        EventRecorder(
+            client: client, controller: "gateway.pipeops.io/pipeops-agent", instance: "agent-0", settings: settings,
+            capacity: capacity, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    @Test("an event is created as events.k8s.io/v1 demands, its repetition is patched in as a series")
+    func delivery() async throws {
+        try await withScriptedServer { request, exchange in
+            if request.method == "POST" {
+                try await exchange.reply(201, request.body)
+            } else {
+                try await exchange.reply(200, #"{"metadata":{}}"#)
+            }
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let recorder = recorder(client)
+                try await withRunning(recorder.run) {
+                    let note = String(repeating: "é", count: 1000)
+                    for _ in 0..<3 {
+                        recorder.record(
+                            Self.object, type: .warning, reason: "HostnameConflict", action: "Sync", note: note)
+                    }
+                    try await eventually("both requests") { server.requests.count == 2 }
+                }
+                let (create, patch) = (server.requests[0], server.requests[1])
+                #expect(create.method == "POST")
+                #expect(create.path == "/apis/events.k8s.io/v1/namespaces/ns/events")
+                let event = try KubernetesJSON.decoder.decode(Event.self, from: Data(create.body.utf8))
+                #expect(event.metadata.name?.hasPrefix("web.") == true)
+                #expect(event.type == "Warning" && event.reason == "HostnameConflict" && event.action == "Sync")
+                #expect(event.reportingController == "gateway.pipeops.io/pipeops-agent")
+                #expect(event.reportingInstance == "agent-0")
+                #expect(event.regarding == Self.object)
+                #expect(event.eventTime != nil && event.series == nil)
+                #expect(event.note?.utf8.count == 1024)
+                #expect(patch.method == "PATCH")
+                #expect(patch.path == create.path + "/" + (event.metadata.name ?? ""))
+                #expect(patch.headers.first(name: "content-type") == "application/merge-patch+json")
+                #expect(patch.body.hasPrefix(#"{"series":{"count":2,"lastObservedTime":""#))
+            }
+        }
+    }
+
+    @Test("an event about a cluster-scoped object lives in the namespace default")
+    func clusterScoped() async throws {
+        try await withScriptedServer { request, exchange in
+            try await exchange.reply(201, request.body)
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let recorder = recorder(client)
+                try await withRunning(recorder.run) {
+                    let object = ObjectReference(apiVersion: "v1", kind: "Namespace", name: "kube-system")
+                    recorder.record(object, type: .normal, reason: "R", action: "A", note: "n")
+                    try await eventually("the request") { server.requests.count == 1 }
+                }
+                #expect(server.requests[0].path == "/apis/events.k8s.io/v1/namespaces/default/events")
+            }
+        }
+    }
+
+    @Test("recording never waits for the server; beyond its capacity events are dropped")
+    func bounded() async throws {
+        try await withScriptedServer { request, exchange in
+            try await exchange.reply(201, request.body)
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let recorder = recorder(client, capacity: 5)
+                for index in 0..<50 {
+                    recorder.record(Self.object, type: .normal, reason: "R", action: "A", note: "\(index)")
+                }
+                try await withRunning(recorder.run) {
+                    try await eventually("what was kept") { server.requests.count == 5 }
+                    recorder.record(Self.object, type: .normal, reason: "R", action: "A", note: "last")
+                    try await eventually("the next one") { server.requests.count == 6 }
+                }
+            }
+        }
+    }
+
+    @Test("an event that is no longer on the server is made anew by its next occurrence")
+    func lost() async throws {
+        try await withScriptedServer { request, exchange in
+            if request.method == "POST" {
+                try await exchange.reply(201, request.body)
+            } else {
+                try await exchange.reply(404, Wire.status(404, "NotFound"))
+            }
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let recorder = recorder(client)
+                try await withRunning(recorder.run) {
+                    func record() {
+                        recorder.record(Self.object, type: .normal, reason: "R", action: "A", note: "n")
+                    }
+                    record()
+                    record()
+                    try await eventually("a new one") {
+                        // Until the refusal is known, an occurrence belongs to the old series and waits.
+                        record()
+                        return server.requests.count == 3
+                    }
+                }
+                #expect(server.requests.map(\.method) == ["POST", "PATCH", "POST"])
+            }
+        }
+    }
+}

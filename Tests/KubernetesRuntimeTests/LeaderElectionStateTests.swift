@@ -1,0 +1,113 @@
+import Foundation
+import KubernetesAPI
+import Testing
+
+@testable import KubernetesRuntime
+
+@Suite("Leader election decisions")
+struct LeaderElectionStateTests {
+    private typealias State = LeaderElectionState
+
+    private static let settings = State.Settings(
+        leaseDuration: .seconds(15), renewDeadline: .seconds(10), retryPeriod: .seconds(2))
+
+    private func date(_ second: Int) -> Date { Date(timeIntervalSince1970: Double(second)) }
+    private func micro(_ second: Int) -> MicroTime { MicroTime(date(second)) }
+
+    private func lease(
+        _ holder: String?, _ version: Int, acquired: Int = 0, renewed: Int = 0, transitions: Int = 0,
+        seconds: Int = 15
+    ) -> Lease {
+        Lease(
+            metadata: ObjectMeta(name: "l", namespace: "n", resourceVersion: "\(version)"),
+            spec: .init(
+                holderIdentity: holder, leaseDurationSeconds: seconds, acquireTime: micro(acquired),
+                renewTime: micro(renewed), leaseTransitions: transitions))
+    }
+
+    @Test("where there is no lease it is created, and then renewed without being read again")
+    func create() {
+        var state = State(identity: "me", settings: Self.settings)
+        #expect(state.mustRead)
+        let created = lease("me", 1)
+        #expect(state.found(nil, now: .zero, date: date(0)) == .create(created.spec ?? .init()))
+        state.written(created, began: .zero, now: .milliseconds(5))
+        #expect(state.leadsUntil == .seconds(10))
+        #expect(!state.mustRead)
+        let renewal = lease("me", 2, renewed: 2)
+        #expect(state.attempt(date: date(2)) == .update(renewal.spec ?? .init(), resourceVersion: "1"))
+        state.written(renewal, began: .seconds(2), now: .seconds(3))
+        // Counted from when the request was begun, not from its answer.
+        #expect(state.leadsUntil == .seconds(12))
+    }
+
+    @Test("another's lease is taken over only after it was seen unchanged for its whole duration")
+    func takeOver() {
+        var state = State(identity: "me", settings: Self.settings)
+        let old = lease("other", 7, renewed: -1_000_000, transitions: 3)
+        #expect(state.found(old, now: .seconds(100), date: date(0)) == .wait)
+        #expect(state.holder == "other")
+        #expect(state.found(old, now: .milliseconds(114_999), date: date(0)) == .wait)
+        let expected = lease("me", 0, acquired: 50, renewed: 50, transitions: 4)
+        #expect(
+            state.found(old, now: .seconds(115), date: date(50))
+                == .update(expected.spec ?? .init(), resourceVersion: "7"))
+    }
+
+    @Test("each renewal by its holder starts the time anew")
+    func renewedByOther() {
+        var state = State(identity: "me", settings: Self.settings)
+        for second in stride(from: 0, to: 100, by: 10) {
+            let seen = lease("other", second, renewed: second)
+            #expect(state.found(seen, now: .seconds(second), date: date(second)) == .wait)
+        }
+    }
+
+    @Test("the duration that counts is the one the holder has promised, not our own")
+    func othersDuration() {
+        var state = State(identity: "me", settings: Self.settings)
+        let long = lease("other", 1, seconds: 60)
+        #expect(state.found(long, now: .zero, date: date(0)) == .wait)
+        #expect(state.found(long, now: .seconds(59), date: date(0)) == .wait)
+        #expect(state.found(long, now: .seconds(60), date: date(0)) != .wait)
+    }
+
+    @Test("a released lease is free at once, and our own from an earlier life is ours")
+    func free() {
+        var state = State(identity: "me", settings: Self.settings)
+        let released = lease("", 4, transitions: 2, seconds: 1)
+        let taken = lease("me", 0, acquired: 5, renewed: 5, transitions: 3)
+        #expect(
+            state.found(released, now: .zero, date: date(5)) == .update(taken.spec ?? .init(), resourceVersion: "4"))
+        var again = State(identity: "me", settings: Self.settings)
+        let mine = lease("me", 8, acquired: 1, renewed: 2, transitions: 2)
+        let renewed = lease("me", 0, acquired: 1, renewed: 9, transitions: 2)
+        #expect(again.found(mine, now: .zero, date: date(9)) == .update(renewed.spec ?? .init(), resourceVersion: "8"))
+    }
+
+    @Test("a leader whose write is refused looks again, and steps down when it sees another's name")
+    func refused() {
+        var state = State(identity: "me", settings: Self.settings)
+        state.written(lease("me", 1), began: .zero, now: .zero)
+        state.refused()
+        #expect(state.mustRead)
+        #expect(state.leadsUntil == .seconds(10))
+        #expect(state.found(lease("other", 2), now: .seconds(2), date: date(2)) == .wait)
+        #expect(state.leadsUntil == nil)
+        #expect(state.release(date: date(2)) == nil)
+    }
+
+    @Test("only the holder has something to release, and it names nobody")
+    func release() {
+        var state = State(identity: "me", settings: Self.settings)
+        #expect(state.release(date: date(0)) == nil)
+        state.written(lease("me", 3, transitions: 5), began: .zero, now: .zero)
+        let release = state.release(date: date(1))
+        #expect(release?.resourceVersion == "3")
+        #expect(release?.spec.holderIdentity == "")
+        #expect(release?.spec.leaseDurationSeconds == 1)
+        #expect(release?.spec.leaseTransitions == 5)
+        state.stepDown()
+        #expect(state.release(date: date(1)) == nil)
+    }
+}

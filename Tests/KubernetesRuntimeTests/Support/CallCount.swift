@@ -1,0 +1,1 @@
+../../KubernetesAPITests/Support/CallCount.swift

@@ -1,0 +1,196 @@
+import NIOCore
+import Testing
+import TunnelProtocol
+
+@testable import TunnelTransport
+
+@Suite("How a tunnel ends", .timeLimit(.minutes(1)))
+struct TunnelEndingTests {
+    private func bothClosed(_ pair: TunnelPair) async throws {
+        try await eventually("both ends are closed") {
+            !pair.agentObserver.closed.isEmpty && !pair.gatewayObserver.closed.isEmpty
+        }
+        // Said once, whatever follows.
+        #expect(pair.agentObserver.closed.count == 1)
+        #expect(pair.gatewayObserver.closed.count == 1)
+    }
+
+    @Test("a side that closes says why, and the other hears it")
+    func reasons() async throws {
+        try await withLoopback { loopback in
+            let leaving = try await loopback.connect()
+            leaving.agent.close(.goingAway)
+            try await bothClosed(leaving)
+            #expect(leaving.agentObserver.closed == [.goingAway])
+            #expect(leaving.gatewayObserver.closed == [.closedByPeer(code: 1001, reason: "going away")])
+
+            let replaced = try await loopback.connect()
+            replaced.gateway.close(.replaced("a newer tunnel"))
+            try await bothClosed(replaced)
+            #expect(replaced.agentObserver.closed == [.closedByPeer(code: 1000, reason: "replaced: a newer tunnel")])
+        }
+    }
+
+    @Test("a connection that ends without a goodbye is a disconnection, and its streams are lost")
+    func disconnected() async throws {
+        try await withLoopback { loopback in
+            let pair = try await loopback.connect()
+            let (client, _) = try await pair.gateway.openRecorded()
+            try await eventually("the agent has the stream") { pair.agentObserver.streams.count == 1 }
+            pair.agent.channel.close(promise: nil)
+            try await bothClosed(pair)
+            #expect(pair.gatewayObserver.closed == [.disconnected])
+            try await eventually("both users know") {
+                client.events == ["lost"] && pair.agentObserver.streams.first?.events == ["lost"]
+            }
+            let (late, _) = try await pair.gateway.openRecorded()
+            try await eventually("nothing opens any more") { late.events == ["refused closed"] }
+        }
+    }
+
+    struct Malformed: Sendable, CustomTestStringConvertible {
+        var testDescription: String
+        var code: ProtocolViolation.Code
+        var opcode = WebSocketOpcode.binary
+        var payload: [UInt8]
+    }
+
+    static let malformed: [Malformed] = [
+        Malformed(testDescription: "half a frame header", code: .truncated, payload: [0, 0, 4, 0]),
+        Malformed(
+            testDescription: "a frame longer than its message", code: .truncated,
+            payload: [0, 0, 9, 0, 0, 0, 0, 0, 1, 1]),
+        Malformed(
+            testDescription: "DATA on a stream never opened", code: .badStreamID,
+            payload: [0, 0, 1, 0, 0, 0, 0, 0, 9, 1]),
+        Malformed(
+            testDescription: "credit on a stream never opened", code: .badStreamID,
+            payload: [0, 0, 4, 2, 0, 0, 0, 0, 9, 0, 0, 0, 1]),
+        Malformed(
+            testDescription: "an unknown kind of HEADERS", code: .malformedFrame,
+            payload: [0, 0, 1, 1, 0, 0, 0, 0, 1, 77]),
+    ]
+
+    @Test(
+        "a malformed frame closes its tunnel with the typed violation on both sides, and no other", arguments: malformed
+    )
+    func violation(_ malformed: Malformed) async throws {
+        try await withLoopback { loopback in
+            let bystander = try await loopback.connect()
+            let pair = try await loopback.connect()
+            pair.agent.writeRaw(opcode: malformed.opcode, ByteBuffer(bytes: malformed.payload), as: .client)
+            try await bothClosed(pair)
+            guard case .violated(let violation) = pair.gatewayObserver.closed.first else {
+                Issue.record("closed as \(pair.gatewayObserver.closed)")
+                return
+            }
+            #expect(violation.code == malformed.code)
+            guard case .closedByPeer(1002, let reason) = pair.agentObserver.closed.first else {
+                Issue.record("closed as \(pair.agentObserver.closed)")
+                return
+            }
+            #expect(reason.contains(malformed.code.rawValue))
+            guard case .message(.error(let told)) = pair.agentObserver.texts.last.map(ControlMessage.decode) else {
+                Issue.record("no error message: \(pair.agentObserver.texts)")
+                return
+            }
+            #expect(told.code == malformed.code.rawValue)
+            let (client, _) = try await bystander.gateway.openRecorded()
+            try await eventually("the bystander carries streams") { bystander.agentObserver.streams.count == 1 }
+            #expect(client.events == [])
+        }
+    }
+
+    @Test("an agent closes on a gateway's violation just so")
+    func violationByGateway() async throws {
+        try await withLoopback { loopback in
+            let pair = try await loopback.connect()
+            // A masked frame from the server.
+            pair.gateway.writeRaw([0x82, 0x81, 1, 2, 3, 4, 5])
+            try await bothClosed(pair)
+            guard case .violated(let violation) = pair.agentObserver.closed.first else {
+                Issue.record("closed as \(pair.agentObserver.closed)")
+                return
+            }
+            #expect(violation.code == .webSocket)
+            guard case .closedByPeer(1002, _) = pair.gatewayObserver.closed.first else {
+                Issue.record("closed as \(pair.gatewayObserver.closed)")
+                return
+            }
+        }
+    }
+
+    @Test("an over-long control message closes the tunnel as too large")
+    func longControlMessage() async throws {
+        try await withLoopback { loopback in
+            let pair = try await loopback.connect()
+            pair.agent.writeRaw(
+                opcode: WebSocketOpcode.text, ByteBuffer(repeating: 0x20, count: ControlMessage.maximumSize + 1),
+                as: .client)
+            try await bothClosed(pair)
+            guard case .violated(let violation) = pair.gatewayObserver.closed.first else {
+                Issue.record("closed as \(pair.gatewayObserver.closed)")
+                return
+            }
+            #expect(violation.code == .tooLarge)
+        }
+    }
+
+    @Test("an owner that takes no more control messages closes the tunnel as flooded")
+    func controlFlood() async throws {
+        try await withLoopback(TestAdmission(takesControl: false)) { loopback in
+            let pair = try await loopback.connect()
+            pair.agent.send(.resync(.init(reason: "again")))
+            try await bothClosed(pair)
+            guard case .violated(let violation) = pair.gatewayObserver.closed.first else {
+                Issue.record("closed as \(pair.gatewayObserver.closed)")
+                return
+            }
+            #expect(violation.code == .controlFlood)
+        }
+    }
+
+    @Test("pings keep an idle tunnel alive beyond the time after which silence is death")
+    func pings() async throws {
+        let admission = TestAdmission(
+            TunnelConfiguration(role: .gateway, pingInterval: .milliseconds(500), deadAfter: .milliseconds(2500)))
+        try await withLoopback(admission) { loopback in
+            // The agent never pings by itself in this time: only its pongs tell that it lives.
+            let pair = try await loopback.connect(
+                configuration: TunnelConfiguration(role: .agent, pingInterval: .seconds(60), deadAfter: .seconds(60)))
+            try await Task.sleep(for: .milliseconds(3600))
+            #expect(pair.gatewayObserver.closed == [])
+            let (_, _) = try await pair.gateway.openRecorded()
+            try await eventually("it still carries streams") { pair.agentObserver.streams.count == 1 }
+        }
+    }
+
+    @Test("a peer from which nothing comes is given up as silent")
+    func silence() async throws {
+        let admission = TestAdmission(
+            TunnelConfiguration(role: .gateway, pingInterval: .seconds(60), deadAfter: .milliseconds(900)))
+        try await withLoopback(admission) { loopback in
+            let pair = try await loopback.connect(
+                configuration: TunnelConfiguration(role: .agent, pingInterval: .seconds(60), deadAfter: .seconds(60)))
+            try await eventually(within: .seconds(5), "it is given up") { pair.gatewayObserver.closed == [.silent] }
+            try await bothClosed(pair)
+            #expect(pair.agentObserver.closed == [.closedByPeer(code: 1000, reason: "silent")])
+        }
+    }
+
+    @Test("a ping right behind the handshake is answered with its own payload")
+    func pong() async throws {
+        try await withLoopback { loopback in
+            let request =
+                "GET /agent/v1/tunnel HTTP/1.1\r\nHost: g\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(TunnelHandshake.makeKey())\r\n"
+                + "Sec-WebSocket-Protocol: gateway-tunnel.v1\r\nAuthorization: Bearer good\r\n\r\n"
+            // A ping "hi" and a close frame, masked with zeroes, in the same segment.
+            let frames: [UInt8] = [0x89, 0x82, 0, 0, 0, 0, 0x68, 0x69, 0x88, 0x80, 0, 0, 0, 0]
+            let answer = try await exchangeRaw(port: loopback.port, Array(request.utf8) + frames)
+            let head = try #require(answer.firstRange(of: Array("\r\n\r\n".utf8)))
+            #expect(answer.starts(with: Array("HTTP/1.1 101".utf8)))
+            #expect(Array(answer[head.upperBound...].prefix(4)) == [0x8A, 2, 0x68, 0x69])
+        }
+    }
+}

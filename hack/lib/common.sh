@@ -1,0 +1,58 @@
+# Shared by the scripts in hack/; sourced, never run.
+# Sets ROOT and goes there, so that every script works from any directory.
+
+ROOT="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)"
+cd -- "$ROOT"
+
+# The oldest toolchain whose package manager reads Package.swift.
+MINIMUM_SWIFT="6.2"
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "error: $*"
+    exit 1
+}
+
+# require_swift: ends the script where there is no Swift toolchain that can build this package.
+require_swift() {
+    command -v swift >/dev/null ||
+        die "no Swift toolchain: 'swift' is not on PATH. Install Swift $MINIMUM_SWIFT or newer (https://www.swift.org/install) and run this again."
+    local version
+    version="$(swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+(\.[0-9]+)?).*/\1/p' | head -n 1 || true)"
+    [ -n "$version" ] || die "'swift --version' at $(command -v swift) names no version; is the toolchain complete?"
+    [ "$(printf '%s\n%s\n' "$MINIMUM_SWIFT" "$version" | sort -V | head -n 1)" = "$MINIMUM_SWIFT" ] ||
+        die "Swift $version is too old; this package needs $MINIMUM_SWIFT or newer (https://www.swift.org/install)."
+}
+
+# require_commands COMMAND=PACKAGE…: installs the Debian packages of the commands that are missing, where this user may;
+# otherwise names them and ends the script.
+require_commands() {
+    local missing=() pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    [ "${#missing[@]}" -eq 0 ] && return
+    if ! command -v apt-get >/dev/null; then
+        die "missing: ${missing[*]} (Debian's package names). Install them with this system's package manager and run this again."
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        die "missing Debian packages: ${missing[*]}. Run 'sudo apt-get install ${missing[*]}' and then this again."
+    fi
+    say "Installing Debian packages: ${missing[*]}"
+    # A package list that is already there may do; without one, or with a stale one, it is fetched.
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y --no-install-recommends "${missing[@]}" >&2 ||
+        { apt-get update >&2 && apt-get install -y --no-install-recommends "${missing[@]}" >&2; } ||
+        die "apt-get could not install ${missing[*]}; install them by hand and run this again."
+}
+
+# require_python: Python new enough for the modules in hack/lib, which need nothing but its standard library.
+require_python() {
+    require_commands python3=python3
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
+        die "$(python3 --version) at $(command -v python3) is too old; 3.9 or newer is needed."
+}
+
+# The modules in hack/lib, without compiled files in the work tree.
+export PYTHONPATH="$ROOT/hack/lib" PYTHONDONTWRITEBYTECODE=1

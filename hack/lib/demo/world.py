@@ -1,0 +1,334 @@
+"""Everything a run consists of: cluster, gateway, agent and applications, and what was created for them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterator, Optional
+
+from . import manifests
+from .cluster import ApiError, Cluster
+from .http_client import Server
+from .manifests import Object
+from .ports import Ports, accepts, can_listen
+from .processes import Processes, Program
+from .waiting import CheckFailed, expect, wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE_HOST = "my-app.example.com"
+CONTROLLER_NAMESPACE = "ingress-nginx"
+CONTROLLER = "ingress-nginx-controller"
+START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Options:
+    binaries: Path
+    existing_kubeconfig: Optional[Path]
+    check: bool
+
+
+class Workspace:
+    """The files of a run, under `.demo`. Secrets are readable by this user alone."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.logs = directory / "logs"
+        self.kubeconfig = directory / "kubeconfig"
+        self.clusters = directory / "clusters.yaml"
+        self.certificates = directory / "certificates"
+        self.token = directory / "token"
+
+    def prepare(self) -> None:
+        """Removes what an earlier run left and makes the folders anew."""
+        for old in (self.logs, self.certificates):
+            shutil.rmtree(old, ignore_errors=True)
+        for old in (self.kubeconfig, self.clusters, self.token):
+            old.unlink(missing_ok=True)
+        self.logs.mkdir(parents=True)
+        self.certificates.mkdir()
+
+    @staticmethod
+    def write_secret(path: Path, text: str) -> None:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+@dataclass(frozen=True)
+class Application:
+    """A running sample application and the Service at whose address it listens."""
+
+    name: str
+    service: str
+    address: str
+    port: int
+    program: Program
+
+    def direct(self, host: str = EXAMPLE_HOST) -> Server:
+        """The application without a gateway before it."""
+        return Server(self.address, self.port, host)
+
+
+class World:
+    """The running whole. The parts are set by the start methods, in the order in which they stand here."""
+
+    cluster: Cluster
+    cluster_uuid: str
+    gateway: Program
+    agent: Program
+    my_app: Application
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.workspace = Workspace(ROOT / ".demo")
+        self.workspace.prepare()
+        self.processes = Processes(self.workspace.logs)
+        ports = Ports(prefer_documented=not options.check)
+        self.api_port = ports.free(6443)
+        self.front_port = ports.free(8080)
+        self.tunnel_port = ports.free(8081)
+        self.gateway_admin_port = ports.free(8082)
+        self.agent_admin_port = ports.free(8083)
+        suffix = secrets.token_hex(3)
+        # The example lives in "default"; in a cluster that is not ours nothing may land there.
+        self.namespace = f"gateway-check-{suffix}"
+        self.example_namespace = self.namespace if options.existing_kubeconfig else "default"
+        # A cluster that the gateway knows and that nobody runs: for a peer that authenticates and then misbehaves.
+        self.other_cluster_uuid = str(uuid.uuid4())
+        self.other_token = secrets.token_urlsafe(32)
+        self._applications: dict[str, Application] = {}
+        self._created: list[tuple[str, Optional[str], str]] = []
+
+    # Starting
+
+    def start_cluster(self) -> None:
+        if self.options.existing_kubeconfig:
+            self.cluster = Cluster(self.options.existing_kubeconfig)
+        else:
+            kubeconfig = self.workspace.kubeconfig
+            program = self.processes.start(
+                "devcluster",
+                [
+                    self.binary("devcluster"), "serve", "--listen", f"127.0.0.1:{self.api_port}",
+                    "--kubeconfig", str(kubeconfig), "--service-cidr", "127.96.0.0/16", "--log-format", "json",
+                ],
+            )
+            self._wait_started(program, "the kubeconfig of the embedded API server", kubeconfig.exists)
+            kubeconfig.chmod(0o600)
+            self.cluster = Cluster(kubeconfig)
+        self.cluster_uuid = self.cluster.get("Namespace", None, "kube-system")["metadata"]["uid"]
+
+    def prepare_cluster(self) -> None:
+        """Applies the custom resource and makes this run's own namespace."""
+        if self.options.existing_kubeconfig:
+            taken = self.cluster.find("Namespace", None, CONTROLLER_NAMESPACE)
+            expect(not taken, f"namespace {CONTROLLER_NAMESPACE} exists; this needs a cluster without one")
+        for crd in sorted((ROOT / "crds").glob("gateway*.yaml")):
+            text = crd.read_text(encoding="utf-8")
+            for document in manifests.split_documents(text):
+                known = self.cluster.find(document.kind, None, document.name)
+                if not known:
+                    self._created.append((document.kind, None, document.name))
+            self.cluster.apply(text)
+        wait_until("the API server serves GatewayRoutes", 10, self._serves_gateway_routes)
+        self.create(manifests.namespace(self.namespace))
+
+    def _serves_gateway_routes(self) -> bool:
+        try:
+            self.cluster.objects("GatewayRoute")
+        except ApiError as error:
+            raise CheckFailed(str(error)) from error
+        return True
+
+    def start_gateway(self) -> Program:
+        """Starts the gateway, also again after its end: the ports stay."""
+        files = self.workspace
+        if not files.token.exists():
+            self._write_credentials()
+        self.gateway = self.processes.start(
+            "gateway",
+            [
+                self.binary("pipeops-gateway"), "--listen", f"127.0.0.1:{self.front_port}",
+                "--agent-listen", f"127.0.0.1:{self.tunnel_port}",
+                "--admin-listen", f"127.0.0.1:{self.gateway_admin_port}", "--clusters-file", str(files.clusters),
+                "--agent-tls-certificate", str(files.certificates / "tls.crt"),
+                "--agent-tls-key", str(files.certificates / "tls.key"), "--heartbeat-interval", "1s",
+                "--shutdown-grace", "2s", "--log-format", "json",
+            ],
+        )
+        self._wait_started(
+            self.gateway, "the gateway's listeners",
+            lambda: accepts("127.0.0.1", self.front_port) and accepts("127.0.0.1", self.tunnel_port),
+        )
+        return self.gateway
+
+    def start_agent(self, token_file: Optional[Path] = None) -> Program:
+        files = self.workspace
+        self.agent = self.processes.start(
+            "agent",
+            [
+                self.binary("pipeops-agent"), "--gateway-url", f"wss://localhost:{self.tunnel_port}",
+                "--gateway-ca-file", str(files.certificates / "ca.crt"), "--token-file", str(token_file or files.token),
+                "--kubeconfig", str(self.cluster.kubeconfig), "--load-balancer-grace", "1s", "--shutdown-grace", "2s",
+                "--allow-loopback-targets", "--admin-listen", f"127.0.0.1:{self.agent_admin_port}",
+                "--log-format", "json", "--log-level", "debug",
+            ],
+        )
+        return self.agent
+
+    def apply_example(self) -> None:
+        """Applies the example and starts its application at the address that its Service was given."""
+        text = "---\n".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "hack/example").glob("*.yaml")))
+        text = text.replace("namespace: default", f"namespace: {self.example_namespace}")
+        for document in self.cluster.apply(text):
+            self._created.append((document.kind, document.namespace, document.name))
+        self.my_app = self._start_application("my-app", self.cluster.get("Service", self.example_namespace, "my-app"))
+
+    # Parts that scenarios use
+
+    def binary(self, name: str) -> str:
+        return str(self.options.binaries / name)
+
+    def front(self, host: str = EXAMPLE_HOST) -> Server:
+        """The gateway's front door, asked for a host."""
+        return Server("127.0.0.1", self.front_port, host)
+
+    def application(self, name: str) -> Application:
+        """An application in this run's namespace, with a Service of its name; started at its first use.
+
+        Its Service has the ports 8080 (named `web`) and 9090 (named `other`).
+        """
+        if name not in self._applications:
+            service = self.create(manifests.service(self.namespace, name, {"web": 8080, "other": 9090}))
+            self._applications[name] = self._start_application(name, service)
+        return self._applications[name]
+
+    @contextmanager
+    def ingress_controller(self) -> Iterator[Application]:
+        """An ingress controller's Service, with an application in the controller's place. Both end with the block."""
+        port = 80 if can_listen("127.0.0.1", 80) else 8080
+        with self.objects() as objects:
+            objects.create(manifests.namespace(CONTROLLER_NAMESPACE))
+            service = objects.create(manifests.service(CONTROLLER_NAMESPACE, CONTROLLER, {"http": port}))
+            application = self._start_application("ingress-controller", service)
+            try:
+                yield application
+            finally:
+                self.processes.stop(application.program)
+
+    def _start_application(self, name: str, service: Object) -> Application:
+        address = service["spec"]["clusterIP"]
+        ports = [entry["port"] for entry in service["spec"]["ports"]]
+        arguments = [self.binary("devcluster"), "sample-app", "--name", name]
+        for port in ports:
+            arguments += ["--listen", f"{address}:{port}"]
+        program = self.processes.start(name, arguments)
+        self._wait_started(program, f"the application {name}", lambda: all(accepts(address, port) for port in ports))
+        return Application(name, service["metadata"]["name"], address, ports[0], program)
+
+    def gateway_route(self, namespace: str, name: str) -> Object:
+        """A GatewayRoute, empty while there is none."""
+        return self.cluster.find("GatewayRoute", namespace, name) or {}
+
+    def wait_for_example(self, seconds: float, status: int = 200) -> None:
+        front = self.front()
+
+        def answers() -> bool:
+            response = front.get()
+            expect(response.status == status, f"GET {front.host}/ answers {response.status} {response.text[:200]!r}")
+            return True
+
+        wait_until(f"{front.host} answers {status}", seconds, answers, pause=0.005)
+
+    # What was created
+
+    def create(self, item: Object) -> Object:
+        """Creates an object that stays until the run's end."""
+        created = self.cluster.create(item)
+        metadata = item["metadata"]
+        self._created.append((item["kind"], metadata.get("namespace"), metadata["name"]))
+        return created
+
+    @contextmanager
+    def objects(self) -> Iterator[World]:
+        """What is created within the block is deleted at its end."""
+        before = len(self._created)
+        try:
+            yield self
+        finally:
+            problems = self._delete_created(before)
+        expect(not problems, "; ".join(problems))
+
+    def clean_up(self) -> list[str]:
+        """Deletes everything that this run created, last created first, and returns what went wrong."""
+        if not self._created:
+            return []
+        problems = []
+        # An agent that is still running would write again what is being deleted.
+        if hasattr(self, "agent") and self.agent.exit_status() is None:
+            try:
+                status = self.processes.stop(self.agent)
+                if status != 0:
+                    problems.append(f"agent ended with status {status} when asked to stop")
+            except CheckFailed as failure:
+                problems.append(str(failure))
+        return problems + self._delete_created(0)
+
+    def _delete_created(self, before: int) -> list[str]:
+        """Deletes what was created since there were `before` objects; what cannot be deleted does not keep the rest."""
+        problems = []
+        while len(self._created) > before:
+            kind, namespace, name = self._created.pop()
+            try:
+                if kind == "Namespace":
+                    self._empty(name)
+                    self.cluster.delete_namespace(name)
+                else:
+                    self.cluster.delete(kind, namespace, name)
+            except ApiError as failure:
+                problems.append(f"cannot delete what was created: {failure}")
+        return problems
+
+    def _empty(self, namespace: str) -> None:
+        """Deletes what others made in one of this run's namespaces: a cluster may have nobody who would."""
+        for kind in ("GatewayRoute", "Event"):
+            for item in self.cluster.objects(kind, namespace):
+                self.cluster.delete(kind, namespace, item["metadata"]["name"])
+
+    # Plumbing
+
+    def _write_credentials(self) -> None:
+        files = self.workspace
+        made = self.processes.start(
+            "certificate",
+            [
+                self.binary("devcluster"), "certificate", "--directory", str(files.certificates),
+                "--name", "localhost", "--name", "127.0.0.1",
+            ],
+        )
+        made.ended_on_purpose = True
+        expect(made.wait(10) == 0, f"devcluster certificate failed: {made.log.tail(5)}")
+        token = secrets.token_urlsafe(32)
+        files.write_secret(files.token, token)
+        lines = ["clusters:"]
+        for cluster, its_token in ((self.cluster_uuid, token), (self.other_cluster_uuid, self.other_token)):
+            lines += [f"  - uuid: {cluster}", f"    tokenSHA256: {hashlib.sha256(its_token.encode()).hexdigest()}"]
+        files.write_secret(files.clusters, "\n".join(lines) + "\n")
+
+    @staticmethod
+    def _wait_started(program: Program, what: str, ready: Callable[[], bool]) -> None:
+        def is_ready() -> bool:
+            status = program.exit_status()
+            if status is not None:
+                raise RuntimeError(f"{program.name} ended with status {status}:\n{program.log.tail(5)}")
+            return ready()
+
+        wait_until(what, START_SECONDS, is_ready)

@@ -1,0 +1,79 @@
+"""Runs every test (Swift's, and those of the Python modules beside this one) and ends with a plain count."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unittest
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORT = ROOT / ".build" / "tests.xml"
+# Where XCTest has tests too, Swift Testing writes a report of its own beside the one asked for.
+REPORTS = (REPORT, REPORT.with_name("tests-swift-testing.xml"))
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: Count) -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+
+def read_report(path: Path) -> Count:
+    """Counts the test cases of a JUnit-style report."""
+    count = Count()
+    for case in ElementTree.parse(path).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            count.failed += 1
+        elif case.find("skipped") is not None:
+            count.skipped += 1
+        else:
+            count.passed += 1
+    return count
+
+
+def run_swift_tests() -> Count:
+    for report in REPORTS:
+        report.unlink(missing_ok=True)
+    command = ["swift", "test", "--skip-build", "--disable-xctest", "--xunit-output", str(REPORT)]
+    status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    count = Count()
+    for report in REPORTS:
+        if report.exists():
+            count.add(read_report(report))
+    if status != 0 and count.failed == 0:
+        # The runner crashed, or reported an issue outside any test: that is a failure however many tests passed.
+        count.failed = 1
+    if status == 0 and count.passed == 0:
+        print("error: swift test ran no test", file=sys.stderr)
+        count.failed += 1
+    return count
+
+
+def run_python_tests() -> Count:
+    library = ROOT / "hack" / "lib"
+    suite = unittest.defaultTestLoader.discover(str(library / "tests"), top_level_dir=str(library))
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(suite)
+    failed = len(result.failures) + len(result.errors)
+    return Count(result.testsRun - failed - len(result.skipped), failed, len(result.skipped))
+
+
+def main() -> int:
+    total = run_python_tests()
+    sys.stdout.flush()
+    total.add(run_swift_tests())
+    skipped = f", {total.skipped} skipped" if total.skipped else ""
+    print(f"{total.passed} passed, {total.failed} failed{skipped}", flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

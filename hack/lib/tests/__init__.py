@@ -1,0 +1,1 @@
+"""Tests of the modules that have something to get wrong without any program running."""
