@@ -84,7 +84,8 @@ let package = Package(
         library(
             "KubernetesAPI",
             [
-                asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL, nioFoundationCompat, logging, metrics, yams, crypto,
+                asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL, nioFoundationCompat, logging, metrics, yams,
+                crypto,
             ]),
         library("KubernetesRuntime", ["KubernetesAPI", serviceLifecycle, logging, metrics, deque, heap]),
 
@@ -98,8 +99,8 @@ let package = Package(
             "ClusterAgent",
             [
                 "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
-                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging, metrics,
-                deque,
+                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging,
+                metrics, deque,
             ]),
         library(
             "EdgeGateway",
@@ -156,7 +157,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "EdgeGateway", "ClusterAgent", "TunnelTransport", "TunnelProtocol", "Routing", "HTTPExchange",
-                "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, asyncHTTPClient, logging, crypto,
+                "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, logging, crypto,
                 serviceLifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],

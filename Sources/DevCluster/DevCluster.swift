@@ -177,6 +177,8 @@ package final class DevCluster: Sendable {
                 .map { .certificate($0) },
             privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(identity.privateKeyPEM.utf8), format: .pem)))
         tls.applicationProtocols = ["http/1.1"]
+        // A client that is gone does not answer the goodbye.
+        tls.shutdownTimeout = .milliseconds(500)
         let context = try NIOSSLContext(configuration: tls)
         return try await ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -186,7 +188,10 @@ package final class DevCluster: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.addHandler(NIOSSLServerHandler(context: context))
-                    try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
+                    // Without NIO's help for pipelining, which stops reading while a request is answered: a watch is
+                    // an answer without end, and the client's goodbye must be read while it lasts.
+                    try pipeline.configureHTTPServerPipeline(
+                        withPipeliningAssistance: false, withErrorHandling: true)
                     try pipeline.addHandler(APIConnectionHandler(server: server))
                     connections.add(channel)
                 }
@@ -208,8 +213,7 @@ final class ConnectionSet: Sendable {
     }
 
     func closeAll() async {
-        for channel in channels.withLock({ Array($0.values) }) {
-            try? await channel.close()
-        }
+        let closing = channels.withLock { $0.values.map { $0.close() } }
+        for closed in closing { try? await closed.get() }
     }
 }

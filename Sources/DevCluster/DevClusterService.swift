@@ -2,9 +2,12 @@ package import Logging
 import ServiceLifecycle
 
 /// The embedded API server as a long-lived service: starts, serves until it is told to stop, shuts down.
-package struct DevClusterService: Service {
+package struct DevClusterService: Service, CustomStringConvertible {
     private let configuration: DevCluster.Configuration
     private let logger: Logger
+
+    /// The name only: a configuration may hold a token, and descriptions of services get logged.
+    package let description = "DevClusterService"
 
     package init(configuration: DevCluster.Configuration, logger: Logger) {
         self.configuration = configuration

@@ -26,6 +26,8 @@ package struct RouteTable<Value: Sendable>: Sendable {
     ///   - host: as `RequestHost.normalize` returns it.
     ///   - path: the raw path without its query.
     package func lookup(host: String, path: some StringProtocol) -> RouteLookup<Value> {
+        // A wildcard is a rule, not a name anybody may ask for.
+        guard host.utf8.first != UInt8(ascii: "*") else { return .noSuchHost }
         if let routes = hosts[host] { return routes.lookup(path: path) }
         if let dot = host.utf8.firstIndex(of: UInt8(ascii: ".")), dot != host.startIndex,
             let routes = hosts["*" + host[dot...]]
@@ -48,7 +50,8 @@ extension RouteLookup: Equatable where Value: Equatable {}
 
 /// The routes of one host, ready to be searched.
 package struct HostRoutes<Value: Sendable>: Sendable {
-    private var exact: [String: Value] = [:]
+    /// By bytes: strings would be equal that are not the same path.
+    private var exact: [[UInt8]: Value] = [:]
     /// Longest first.
     private var prefixes: [(path: PathMatch, length: Int, value: Value)] = []
 
@@ -57,7 +60,7 @@ package struct HostRoutes<Value: Sendable>: Sendable {
         var byPrefix: [String: Value] = [:]
         for (match, value) in entries {
             switch match {
-            case .exact(let path): exact[path] = value
+            case .exact(let path): exact[Array(path.utf8)] = value
             case .prefix(let path): byPrefix[path] = value
             }
         }
@@ -66,7 +69,7 @@ package struct HostRoutes<Value: Sendable>: Sendable {
     }
 
     package func lookup(path: some StringProtocol) -> RouteLookup<Value> {
-        if !exact.isEmpty, let value = exact[String(path)] { return .found(value) }
+        if !exact.isEmpty, let value = exact[Array(path.utf8)] { return .found(value) }
         for candidate in prefixes where candidate.path.matches(path) { return .found(candidate.value) }
         return .noSuchPath
     }

@@ -124,6 +124,13 @@ package struct IPAddress: Hashable, Sendable {
         self.bits = bits
         self.isIPv6 = isIPv6
     }
+
+    /// The IPv4 address that an IPv6 one leads to by translation (RFC 6052 §2.1, `64:ff9b::/96`) or by the old
+    /// IPv4-compatible form (RFC 4291 §2.5.5.1, `::/96`); nil for any other address, `::` and `::1` included.
+    package var translatedIPv4: IPAddress? {
+        guard isIPv6, bits > 1, bits >> 32 == 0 || bits >> 32 == 0x0064_FF9B << 64 else { return nil }
+        return IPAddress(bits: bits & 0xFFFF_FFFF, isIPv6: false)
+    }
 }
 
 /// A range of IP addresses with a common prefix (RFC 4632 §3.1, RFC 4291 §2.3).

@@ -60,7 +60,7 @@ package final class Tunnel: Sendable {
         let deadline = NIODeadline.now() + grace
         let handler = handler
         eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(20)) { task in
-            guard handler.value.streamCount == 0 || NIODeadline.now() >= deadline else { return }
+            guard handler.value.isQuiet || NIODeadline.now() >= deadline else { return }
             task.cancel()
             handler.value.close(.goingAway)
         }

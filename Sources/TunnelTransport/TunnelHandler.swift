@@ -12,6 +12,8 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     /// Bytes of frames that go into one WebSocket message.
     private static let messageSize = 64 * 1024
+    /// How long to wait for the other side's goodbye.
+    private static let goodbyeTimeout = TimeAmount.seconds(1)
 
     private let configuration: TunnelConfiguration
     private let observer: any TunnelObserver
@@ -62,6 +64,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard closeReason == nil else { return awaitGoodbye(unwrapInboundIn(data)) }
         isReading = true
         liveness.received(at: .now())
         reader.append(unwrapInboundIn(data))
@@ -103,6 +106,22 @@ package final class TunnelHandler: ChannelInboundHandler {
     }
 
     // MARK: Receiving
+
+    /// This side has said goodbye: all that counts is the other's.
+    private func awaitGoodbye(_ bytes: ByteBuffer) {
+        // Behind a violation no byte can be told from another.
+        if case .violated = closeReason { return }
+        reader.append(bytes)
+        do throws(ProtocolViolation) {
+            while let message = try reader.next() {
+                guard case .close = message else { continue }
+                context?.close(promise: nil)
+                return
+            }
+        } catch {
+            context?.close(promise: nil)
+        }
+    }
 
     private func receive(_ message: WebSocketMessage) throws(ProtocolViolation) {
         switch message {
@@ -236,7 +255,8 @@ package final class TunnelHandler: ChannelInboundHandler {
         scheduleFlush()
     }
 
-    var streamCount: Int { multiplexer.streamCount }
+    /// No stream is open and nothing waits to be sent.
+    var isQuiet: Bool { multiplexer.streamCount == 0 && !multiplexer.hasOutput }
 
     // MARK: Sending
 
@@ -289,18 +309,31 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     // MARK: Ending
 
-    /// Says goodbye and closes the connection.
+    /// Says goodbye behind everything that is due, and closes the connection.
+    ///
+    /// The side that says goodbye first waits for the other's before it closes (RFC 6455 §7.1.1): closing over bytes
+    /// that are still arriving would destroy what was said on its way.
     func close(_ reason: TunnelCloseReason) {
         guard closeReason == nil, let context else { return }
         if case .violated(let violation) = reason {
             let error = ControlMessage.error(.init(code: violation.code.rawValue, message: violation.detail))
             write(ByteBuffer(string: error.encoded()), opcode: WebSocketOpcode.text)
+        } else {
+            flushOutput()
         }
         var goodbye = ByteBuffer(integer: reason.webSocketCode)
-        goodbye.writeString(String(reason.description.prefix(100)))
-        if goodbye.readableBytes <= 125 { write(goodbye, opcode: WebSocketOpcode.close) }
+        // A control frame holds 125 bytes (RFC 6455 §5.5), two of which are the code; ours are ASCII but may quote.
+        let text = reason.description.unicodeScalars.lazy.map { $0.isASCII ? UInt8(ascii: $0) : UInt8(ascii: "?") }
+        goodbye.writeBytes(text.prefix(123))
+        write(goodbye, opcode: WebSocketOpcode.close)
         finish(reason)
-        context.close(promise: nil)
+        let channel = context.channel
+        if case .closedByPeer = reason {
+            channel.close(promise: nil)
+        } else {
+            let deadline = channel.eventLoop.scheduleTask(in: Self.goodbyeTimeout) { channel.close(promise: nil) }
+            channel.closeFuture.whenComplete { _ in deadline.cancel() }
+        }
     }
 
     private func finish(_ reason: TunnelCloseReason) {

@@ -1,6 +1,7 @@
 import ClusterAgent
 import KubernetesAPI
 import Routing
+import Settings
 import Testing
 
 @Suite("The guardrail: where a request may go")
@@ -74,7 +75,7 @@ struct TargetPolicyTests {
 
     @Test("Forbidden ranges, in either family and however spelled", arguments: Self.ranges)
     func forbidden(text: String, refusal: TargetPolicy.Refusal) throws {
-        let address = try #require(TargetAddress(text))
+        let address = try #require(IPAddress(text))
         #expect(TargetPolicy().refusal(of: address, port: 80) == refusal)
     }
 
@@ -82,26 +83,26 @@ struct TargetPolicyTests {
         "Addresses that Services have",
         arguments: ["10.96.0.10", "172.16.0.1", "192.168.1.1", "fd00:10:96::10", "2001:db8::1", "203.0.113.7"])
     func allowed(text: String) throws {
-        let address = try #require(TargetAddress(text))
+        let address = try #require(IPAddress(text))
         #expect(TargetPolicy().refusal(of: address, port: 80) == nil)
     }
 
     @Test("Loopback only where a person allowed it, and even then not the rest")
     func loopback() throws {
         let policy = TargetPolicy(allowLoopback: true)
-        #expect(policy.refusal(of: try #require(TargetAddress("127.96.0.10")), port: 80) == nil)
-        #expect(policy.refusal(of: try #require(TargetAddress("::1")), port: 80) == nil)
-        #expect(policy.refusal(of: try #require(TargetAddress("169.254.169.254")), port: 80) == .metadata)
+        #expect(policy.refusal(of: try #require(IPAddress("127.96.0.10")), port: 80) == nil)
+        #expect(policy.refusal(of: try #require(IPAddress("::1")), port: 80) == nil)
+        #expect(policy.refusal(of: try #require(IPAddress("169.254.169.254")), port: 80) == .metadata)
     }
 
     @Test("The API server is refused at its port, by address, by name and through its Service")
     func apiServer() throws {
         var policy = TargetPolicy(allowLoopback: true, apiServer: "127.0.0.1:6443")
-        let local = try #require(TargetAddress("127.0.0.1"))
+        let local = try #require(IPAddress("127.0.0.1"))
         #expect(policy.refusal(of: local, port: 6443) == .apiServer)
-        #expect(policy.refusal(of: try #require(TargetAddress("::ffff:127.0.0.1")), port: 6443) == .apiServer)
+        #expect(policy.refusal(of: try #require(IPAddress("::ffff:127.0.0.1")), port: 6443) == .apiServer)
         #expect(policy.refusal(of: local, port: 8080) == nil)
-        let service = try #require(TargetAddress("10.96.0.1"))
+        let service = try #require(IPAddress("10.96.0.1"))
         #expect(policy.refusal(of: service, port: 443) == nil)
         policy.setClusterAPIServers([.init(address: service, port: 443)])
         #expect(policy.refusal(of: service, port: 443) == .apiServer)
@@ -110,19 +111,7 @@ struct TargetPolicyTests {
         #expect(named.refusal(ofName: "api.EXAMPLE.com", port: 6443) == .apiServer)
         #expect(named.refusal(ofName: "api.example.com", port: 443) == nil)
         let bracketed = TargetPolicy(apiServer: "[fd00::1]:6443")
-        #expect(bracketed.refusal(of: try #require(TargetAddress("fd00::1")), port: 6443) == .apiServer)
-    }
-
-    @Test("Bytes and text of an address are the same address")
-    func bytes() throws {
-        #expect(TargetAddress(bytes: [10, 96, 0, 10]) == TargetAddress("10.96.0.10"))
-        #expect(
-            TargetAddress(bytes: [0xfd, 0, 0xe, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x54])
-                == TargetAddress("fd00:ec2::254"))
-        #expect(
-            TargetAddress(bytes: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 96, 0, 10])
-                == TargetAddress("10.96.0.10"))
-        #expect(TargetAddress(bytes: [1, 2, 3]) == nil)
+        #expect(bracketed.refusal(of: try #require(IPAddress("fd00::1")), port: 6443) == .apiServer)
     }
 
     @Test(
@@ -132,7 +121,7 @@ struct TargetPolicyTests {
             "::g", "12345::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", ":1:2:3:4:5:6:7", "1:2:3:4:5:6:7:", "fe80::1%eth0",
             "1:2:3:4:5:6:7::8:9", "::1.2.3", "example.com", "::+1",
         ])
-    func noAddress(text: String) { #expect(TargetAddress(text) == nil) }
+    func noAddress(text: String) { #expect(IPAddress(text) == nil) }
 
     @Test(
         "Spellings of IPv6",
@@ -141,7 +130,7 @@ struct TargetPolicyTests {
             ("::", "0:0:0:0:0:0:0:0"), ("1::", "1:0:0:0:0:0:0:0"), ("::1.2.3.4", "::102:304"), ("FE80::A", "fe80::a"),
         ])
     func spellings(one: String, other: String) {
-        #expect(TargetAddress(one) != nil)
-        #expect(TargetAddress(one) == TargetAddress(other))
+        #expect(IPAddress(one) != nil)
+        #expect(IPAddress(one) == IPAddress(other))
     }
 }

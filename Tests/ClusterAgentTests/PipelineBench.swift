@@ -14,19 +14,20 @@ struct PipelineBench {
     let client: KubernetesClient
     let pipeline: RoutePipeline
     let gateway = FakeGateway()
-    private let settings: RoutePipeline.Settings
 
-    private init(client: KubernetesClient, settings: RoutePipeline.Settings, pipeline: RoutePipeline) {
+    private init(client: KubernetesClient, pipeline: RoutePipeline) {
         self.client = client
-        self.settings = settings
         self.pipeline = pipeline
     }
 
-    /// - Parameter before: done to the cluster before the pipeline starts.
+    /// - Parameters:
+    ///   - before: done to the cluster before the pipeline starts.
+    ///   - afterRestart: done with an agent that has just started in the world that `body` left.
     static func run(
         syncMode: AgentSettings.SyncMode = .auto, loadBalancerGrace: Duration = .seconds(120),
         before: (KubernetesClient) async throws -> Void = { _ in },
-        _ body: (PipelineBench) async throws -> Void
+        _ body: (PipelineBench) async throws -> Void,
+        afterRestart: ((PipelineBench) async throws -> Void)? = nil
     ) async throws {
         try await TestCluster.run { client in
             _ = try await client.create(CustomResourceDefinition.gatewayRoutes())
@@ -34,19 +35,15 @@ struct PipelineBench {
                 (try? await client.list(GatewayRoute.self)) != nil
             }
             try await before(client)
-            let settings = RoutePipeline.Settings(
+            var settings = RoutePipeline.Settings(
                 clusterUUID: Sample.clusterUUID, syncMode: syncMode, extraction: try Sample.extractionSettings(),
                 loadBalancerGrace: loadBalancerGrace, targetPolicy: TargetPolicy(allowLoopback: true),
                 firstRevision: 100)
             try await start(client, settings, body)
+            guard let afterRestart else { return }
+            settings.firstRevision += 1_000_000
+            try await start(client, settings, afterRestart)
         }
-    }
-
-    /// The same world, and an agent that has just started.
-    func restarted(_ body: (PipelineBench) async throws -> Void) async throws {
-        var later = settings
-        later.firstRevision += 1_000_000
-        try await Self.start(client, later, body)
     }
 
     private static func start(
@@ -56,7 +53,7 @@ struct PipelineBench {
         let events = EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent", instance: "test", logger: logger)
         let pipeline = RoutePipeline(client: client, settings: settings, events: events, logger: logger)
-        let bench = PipelineBench(client: client, settings: settings, pipeline: pipeline)
+        let bench = PipelineBench(client: client, pipeline: pipeline)
         let group = ServiceGroup(
             configuration: .init(services: [.init(service: events)] + pipeline.services, logger: logger))
         try await withThrowingTaskGroup(of: Void.self) { tasks in

@@ -44,7 +44,7 @@ struct BackendFailureTests {
     @Test("a backend that does not answer in time is 504 and its connection is closed")
     func slow() async throws {
         var options = StackOptions()
-        options.upstream.timeouts.response = .milliseconds(300)
+        options.upstream.timeouts.response = .seconds(1)
         let ended = Box<Bool>()
         try await withStack(options) { backend in
             _ = try await backend.head()

@@ -95,7 +95,7 @@ struct ConnectionHandlingTests {
     func absoluteForm() async throws {
         let seen = Box<RawHead>()
         try await withStack { backend in
-            seen.set(try await backend.answer())
+            try await backend.answer(noting: seen)
         } _: { stack in
             let response = try await stack.request("GET", "http://app.test/x?y", host: "other.test")
             #expect(response.status == 200)
@@ -233,7 +233,7 @@ struct ConnectionHandlingTests {
         options.annotations = ["gateway.pipeops.io/strip-request-headers": "Authorization"]
         let seen = Box<RawHead>()
         try await withStack(options) { backend in
-            seen.set(try await backend.answer())
+            try await backend.answer(noting: seen)
         } _: { stack in
             _ = try await stack.request(
                 fields: ["X-Auth-Token: t", "Authorization: Bearer x", "Cookie: kept=1"])

@@ -35,7 +35,7 @@ struct HTTPFidelityTests {
     func requestFields() async throws {
         let seen = Box<RawHead>()
         try await withStack { backend in
-            seen.set(try await backend.answer())
+            try await backend.answer(noting: seen)
         } _: { stack in
             _ = try await stack.request(
                 "GET", "/", host: "App.test:8080",
@@ -57,7 +57,7 @@ struct HTTPFidelityTests {
     func target() async throws {
         let seen = Box<RawHead>()
         try await withStack { backend in
-            seen.set(try await backend.answer())
+            try await backend.answer(noting: seen)
         } _: { stack in
             for target in [
                 "/a%2Fb/..;/c?x=1&x=2&y=%20", "/compare/a...b", "/fetch/https://example.org/?u=http://x", "//double//",
@@ -224,7 +224,7 @@ struct HTTPFidelityTests {
     func noBody() async throws {
         let seen = Box<RawHead>()
         try await withStack { backend in
-            while true { seen.set(try await backend.answer()) }
+            while true { try await backend.answer(noting: seen) }
         } _: { stack in
             _ = try await stack.request("DELETE", "/")
             #expect(seen.value?["Content-Length"] == [])

@@ -76,7 +76,7 @@ struct LyingGatewayTests {
     func hopByHop() async throws {
         let seen = Box<RawHead>()
         try await withAgent { backend in
-            seen.set(try await backend.answer())
+            try await backend.answer(noting: seen)
         } _: { gateway, _ in
             gateway.send(
                 FakeGateway.request(

@@ -10,6 +10,17 @@ extension Multiplexer {
 struct MultiplexerScheduleTests {
     private static let mostSteps = 20_000
 
+    @Test("The schedules come across everything worth coming across")
+    func coverage() {
+        var seen: Set<TunnelModel.Occurrence> = []
+        for seed in UInt64(0)..<40 {
+            var model = TunnelModel(seed: seed)
+            for _ in 0..<Self.mostSteps where !model.isDone { model.step() }
+            seen.formUnion(model.seen)
+        }
+        #expect(seen == Set(TunnelModel.Occurrence.allCases))
+    }
+
     @Test(
         "Every byte arrives once and in order, credit is kept to, and nothing is left behind",
         arguments: (0..<240).map { UInt64($0) })

@@ -1,4 +1,5 @@
 package import KubernetesAPI
+import Settings
 package import KubernetesRuntime
 package import Logging
 import ServiceLifecycle
@@ -129,7 +130,7 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
     }
 
     private static func endpoints(of service: KubernetesAPI.Service?) -> Set<TargetPolicy.Endpoint> {
-        guard let service, let ip = service.usableClusterIP, let address = TargetAddress(ip) else { return [] }
+        guard let service, let ip = service.usableClusterIP, let address = IPAddress(ip) else { return [] }
         return Set((service.spec?.ports ?? []).map { .init(address: address, port: $0.port) })
     }
 

@@ -1,5 +1,6 @@
 import KubernetesAPI
 import Routing
+import Settings
 
 /// Walks through one Ingress and collects routes and problems.
 struct IngressExtractor {
@@ -53,7 +54,7 @@ struct IngressExtractor {
 
     private mutating func host(of rule: Ingress.Rule, at field: String) -> Hostname? {
         guard let text = rule.host, !text.isEmpty else { return settings.clusterHost }
-        guard TargetAddress(text) == nil else {
+        guard IPAddress(text) == nil else {
             specProblems.append((.invalidHost, "\(field).host \"\(text)\" is an IP address, not a name"))
             return nil
         }
@@ -206,10 +207,14 @@ extension IngressExtractor {
 
     private func endpoint(of service: Service, port: Service.Port) -> ForwardTarget.Endpoint? {
         if let ip = service.usableClusterIP { return .address(ip: ip, port: port.port) }
+        if service.spec?.type == "ExternalName" {
+            // What the cluster's name server would answer, and right outside the cluster's network, too.
+            guard let external = service.spec?.externalName, !external.isEmpty else { return nil }
+            return .name(external, port: port.port)
+        }
+        guard service.isHeadless else { return nil }
         let key = service.key
         let name = "\(key.name).\(key.namespace).svc.\(settings.clusterDomain)"
-        if service.spec?.type == "ExternalName" { return .name(name, port: port.port) }
-        guard service.isHeadless else { return nil }
         // Nothing translates ports in front of a headless Service: the pods themselves are connected to.
         guard case .int(let podPort) = port.targetPort, podPort > 0 else { return .name(name, port: port.port) }
         return .name(name, port: podPort)

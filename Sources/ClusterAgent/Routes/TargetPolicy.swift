@@ -1,3 +1,5 @@
+package import Settings
+
 /// The last check before the agent opens a connection: where it never goes, whatever a route or a name server says.
 ///
 /// It looks at the address a connection would really be made to, so a name that resolves into a forbidden range is
@@ -16,10 +18,10 @@ package struct TargetPolicy: Hashable, Sendable {
 
     /// An address and port that is the API server's.
     package struct Endpoint: Hashable, Sendable {
-        package var address: TargetAddress
+        package var address: IPAddress
         package var port: Int
 
-        package init(address: TargetAddress, port: Int) {
+        package init(address: IPAddress, port: Int) {
             self.address = address
             self.port = port
         }
@@ -49,7 +51,7 @@ package struct TargetPolicy: Hashable, Sendable {
         else { return }
         var host = apiServer[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-        if let address = TargetAddress(host) {
+        if let address = IPAddress(String(host)) {
             apiServers.insert(Endpoint(address: address, port: port))
         } else {
             apiServerName = NamedServer(name: host.lowercased(), port: port)
@@ -60,13 +62,12 @@ package struct TargetPolicy: Hashable, Sendable {
     package mutating func setClusterAPIServers(_ endpoints: Set<Endpoint>) { clusterAPIServers = endpoints }
 
     /// Whether a connection to a resolved address must not be made; `nil` allows it.
-    package func refusal(of address: TargetAddress, port: Int) -> Refusal? {
+    package func refusal(of address: IPAddress, port: Int) -> Refusal? {
         let endpoint = Endpoint(address: address, port: port)
         if apiServers.contains(endpoint) || clusterAPIServers.contains(endpoint) { return .apiServer }
-        switch address {
-        case .v4(let bits): return refusal(ofIPv4: bits)
-        case .v6(let high, let low): return refusal(ofIPv6: high, low, port: port)
-        }
+        if let leadsTo = address.translatedIPv4 { return refusal(of: leadsTo, port: port) }
+        guard let refusal = Self.ranges.first(where: { $0.block.contains(address) })?.refusal else { return nil }
+        return refusal == .loopback && allowLoopback ? nil : refusal
     }
 
     /// Whether a name must not be resolved and connected to; `nil` allows it, and the address is checked next.
@@ -75,29 +76,17 @@ package struct TargetPolicy: Hashable, Sendable {
         return name.lowercased() == apiServerName.name ? .apiServer : nil
     }
 
-    private func refusal(ofIPv4 bits: UInt32) -> Refusal? {
-        if Self.metadataIPv4.contains(bits) { return .metadata }
-        if bits >> 24 == 0 || bits == .max { return .unspecified }
-        if bits >> 24 == 127 { return allowLoopback ? nil : .loopback }
-        if bits >> 16 == 0xa9fe { return .linkLocal }
-        if bits >> 28 == 0xe { return .multicast }
-        return nil
+    /// In the order in which they are looked at.
+    private static let ranges: [(block: CIDRBlock, refusal: Refusal)] = [
+        // AWS, Google, Azure and most others; Alibaba; Azure's wire server; Oracle's second one; AWS over IPv6.
+        ("169.254.169.254", .metadata), ("100.100.100.200", .metadata), ("168.63.129.16", .metadata),
+        ("192.0.0.192", .metadata), ("fd00:ec2::254", .metadata),
+        ("0.0.0.0/8", .unspecified), ("255.255.255.255", .unspecified), ("::", .unspecified),
+        ("127.0.0.0/8", .loopback), ("::1", .loopback),
+        ("169.254.0.0/16", .linkLocal), ("fe80::/10", .linkLocal),
+        ("224.0.0.0/4", .multicast), ("ff00::/8", .multicast),
+    ].map { text, refusal in
+        guard let block = CIDRBlock(text) else { preconditionFailure("\(text) is not an address range") }
+        return (block, refusal)
     }
-
-    private func refusal(ofIPv6 high: UInt64, _ low: UInt64, port: Int) -> Refusal? {
-        // NAT64 (RFC 6052) and IPv4-compatible addresses lead to the IPv4 address in their last 32 bits.
-        if high == 0x0064_ff9b_0000_0000, low >> 32 == 0 {
-            return refusal(of: .v4(UInt32(truncatingIfNeeded: low)), port: port)
-        }
-        if high == 0, low == 0 { return .unspecified }
-        if high == 0, low == 1 { return allowLoopback ? nil : .loopback }
-        if high == 0, low >> 32 == 0 { return refusal(of: .v4(UInt32(truncatingIfNeeded: low)), port: port) }
-        if high == 0xfd00_0ec2_0000_0000, low == 0x254 { return .metadata }
-        if high >> 54 == 0xfe80 >> 6 { return .linkLocal }
-        if high >> 56 == 0xff { return .multicast }
-        return nil
-    }
-
-    /// AWS, Google, Azure and most others; Alibaba; Azure's wire server; Oracle's second one.
-    private static let metadataIPv4: Set<UInt32> = [0xa9fe_a9fe, 0x6464_64c8, 0xa83f_8110, 0xc000_00c0]
 }

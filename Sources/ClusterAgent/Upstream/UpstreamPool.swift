@@ -1,4 +1,5 @@
 package import HTTPExchange
+import Settings
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -152,7 +153,7 @@ final class UpstreamPool {
     }
 
     private func refusal(of address: SocketAddress) -> TargetPolicy.Refusal? {
-        guard let text = address.ipAddress, let port = address.port, let target = TargetAddress(text) else {
+        guard let text = address.ipAddress, let port = address.port, let target = IPAddress(text) else {
             return .unspecified
         }
         return forwarding.policy.refusal(of: target, port: port)

@@ -1,7 +1,10 @@
 /// The rules of core/v1 Services.
 package enum ServiceRules {
     /// Fills in what a Service may leave out; what the server once gave and an update leaves out is kept.
-    package static func setDefaults(_ service: inout JSONValue, old: JSONValue?) {
+    ///
+    /// - Parameter changesSpec: Whether the request can change the specification; if so, a Service that is no longer of
+    ///   type LoadBalancer loses its external addresses.
+    package static func setDefaults(_ service: inout JSONValue, old: JSONValue?, changesSpec: Bool = true) {
         var spec = service["spec"] ?? [:]
         if spec.text("type").isEmpty { spec["type"] = "ClusterIP" }
         if spec.text("sessionAffinity").isEmpty { spec["sessionAffinity"] = "None" }
@@ -31,7 +34,7 @@ package enum ServiceRules {
         }
         service["spec"] = spec
         var status = service["status"] ?? [:]
-        if status["loadBalancer"] == nil || (old != nil && type != "LoadBalancer") { status["loadBalancer"] = [:] }
+        if status["loadBalancer"] == nil || (changesSpec && type != "LoadBalancer") { status["loadBalancer"] = [:] }
         service["status"] = status
     }
 

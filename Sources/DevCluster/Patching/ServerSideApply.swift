@@ -41,6 +41,11 @@ package struct ServerSideApply: Sendable {
     package struct Result: Hashable, Sendable {
         package var object: JSONValue
         package var managedFields: ManagedFields
+
+        package init(object: JSONValue, managedFields: ManagedFields) {
+            self.object = object
+            self.managedFields = managedFields
+        }
     }
 
     package let manager: FieldManager

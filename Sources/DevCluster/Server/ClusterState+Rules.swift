@@ -22,7 +22,7 @@ extension ClusterState {
         var result = object
         switch resource.rules {
         case .namespace: NamespaceRules.setDefaults(&result, old: old)
-        case .service: ServiceRules.setDefaults(&result, old: old)
+        case .service: ServiceRules.setDefaults(&result, old: old, changesSpec: context.scope != .onlyStatus)
         case .ingress:
             if old == nil { IngressRules.setDefaults(&result, defaultClass: defaultIngressClass) }
         case .customResourceDefinition:

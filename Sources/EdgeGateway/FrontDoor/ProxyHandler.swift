@@ -265,6 +265,8 @@ struct RequestTarget {
         }
         host = RequestHost.normalize(authority)
         guard !host.isEmpty else { throw .badRequest("it names no host") }
+        guard FieldSyntax.isTarget(authority) else { throw .badRequest("its host has a character that no host has") }
+        guard FieldSyntax.isTarget(target) else { throw .badRequest("its target has a space or a control character") }
     }
 
     /// Without the query.

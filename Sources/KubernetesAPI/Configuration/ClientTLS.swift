@@ -1,3 +1,4 @@
+import NIOCore
 import NIOSSL
 
 extension KubernetesConfiguration {
@@ -5,6 +6,8 @@ extension KubernetesConfiguration {
     /// `KubernetesConfigurationError` naming the certificate or key at fault.
     func tlsConfiguration(clientCertificate override: ClientCertificate? = nil) throws -> TLSConfiguration {
         var tls = TLSConfiguration.makeClientConfiguration()
+        // An agent that is asked to stop does not wait long for a server that does not answer the goodbye.
+        tls.shutdownTimeout = .seconds(1)
         if let certificateAuthority {
             do {
                 tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(certificateAuthority))

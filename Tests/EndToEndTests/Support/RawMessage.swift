@@ -83,13 +83,14 @@ extension RawConnection {
         return RawResponse(head: head, body: body, trailers: trailers, chunks: chunks)
     }
 
-    /// At a backend: reads one request whole and answers it.
-    @discardableResult
-    func answer(_ answer: String = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") async throws -> RawHead {
+    /// At a backend: reads one request whole, notes its head, and answers it.
+    func answer(
+        _ answer: String = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", noting seen: Box<RawHead>? = nil
+    ) async throws {
         let head = try await head()
         _ = try await body(of: head)
+        seen?.set(head)
         try await send(answer)
-        return head
     }
 
     /// At a backend: answers every request on this connection alike.

@@ -40,6 +40,7 @@ struct StackOptions: Sendable {
     /// Front connections live on another event loop than the tunnels.
     var separateLoops = false
     var agentGrace = Duration.zero
+    var gatewayGrace = Duration.zero
 }
 
 /// A gateway and an agent, connected, in this process.
@@ -212,12 +213,12 @@ struct Parts: Sendable {
             TunnelServer(
                 configuration: .init(
                     listen: local, tls: nil, instanceID: "gateway-1", gatewayDomain: gatewayDomain.text,
-                    heartbeatInterval: .seconds(10), tunnel: options.tunnel, shutdownGrace: .zero),
+                    heartbeatInterval: .seconds(10), tunnel: options.tunnel, shutdownGrace: options.gatewayGrace),
                 directory: directory, registry: registry, tunnels: tunnels, group: Loops.tunnels, logger: logger,
                 onListening: { listening(false, $0.port ?? 0) }),
             FrontDoor(
                 listen: local, cache: cache, tunnels: tunnels, policy: options.forwarding,
-                trustedProxies: options.trustedProxies, accessLog: accessLog, shutdownGrace: .zero,
+                trustedProxies: options.trustedProxies, accessLog: accessLog, shutdownGrace: options.gatewayGrace,
                 group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
                 onListening: { listening(true, $0.port ?? 0) }),
         ]

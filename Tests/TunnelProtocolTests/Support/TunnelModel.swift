@@ -54,6 +54,13 @@ struct TunnelModel {
     var exchanges: [StreamID: Exchange] = [:]
     var toOpen: Int
     var failures: [String] = []
+    /// What a run came across, so that a schedule that exercises nothing is noticed.
+    var seen: Set<Occurrence> = []
+
+    enum Occurrence: CaseIterable {
+        case heldBack, resumed, creditReturned, creditUsedUp, reset, refused, notOpened, trailers, longBody,
+            answeredEarly
+    }
 
     init(seed: UInt64) {
         random = SeededGenerator(seed: seed)
@@ -100,7 +107,10 @@ struct TunnelModel {
         guard toOpen > 0 else { return }
         var exchange = Exchange(request: flow(), response: flow())
         let isEmpty = exchange.request.length == 0 && !exchange.request.endsWithTrailers
-        guard case .opened(let id) = gateway.open(Heads.post, endStream: isEmpty) else { return }
+        guard case .opened(let id) = gateway.open(Heads.post, endStream: isEmpty) else {
+            seen.insert(.notOpened)
+            return
+        }
         toOpen -= 1
         exchange.request.hasEndedSending = isEmpty
         exchange.request.granted = FrameLimits.initialRequestCredit
@@ -139,6 +149,7 @@ struct TunnelModel {
             return mayGoOn
         }
         flow.isHeldBack = !mayGoOn
+        if !mayGoOn { seen.insert(.heldBack) }
     }
 
     private mutating func consume(_ flow: inout Flow, _ id: StreamID, at side: Side) {
@@ -173,6 +184,7 @@ struct TunnelModel {
         let limit = [1, 2_000, 65_536].randomElement(using: &random) ?? 1
         var message = ByteBuffer()
         let written = with(side) { $0.write(into: &message, limit: limit) }
+        if !written.released.isEmpty { seen.insert(.resumed) }
         for id in written.released {
             switch side {
             case .gateway: exchanges[id]?.request.isHeldBack = false
@@ -196,11 +208,14 @@ struct TunnelModel {
             case (.gateway, .data(let id, let bytes, _)): exchanges[id]?.request.onWire += bytes.readableBytes
             case (.gateway, .window(let id, let increment)): exchanges[id]?.response.granted += Int(increment)
             case (.agent, .data(let id, let bytes, _)): exchanges[id]?.response.onWire += bytes.readableBytes
-            case (.agent, .window(let id, let increment)): exchanges[id]?.request.granted += Int(increment)
+            case (.agent, .window(let id, let increment)):
+                exchanges[id]?.request.granted += Int(increment)
+                seen.insert(.creditReturned)
             default: break
             }
         }
         for (id, exchange) in exchanges {
+            if exchange.request.onWire == exchange.request.granted { seen.insert(.creditUsedUp) }
             if exchange.request.onWire > exchange.request.granted { failures.append("request \(id) beyond its credit") }
             if exchange.response.onWire > exchange.response.granted {
                 failures.append("answer \(id) beyond its credit")
@@ -240,18 +255,20 @@ struct TunnelModel {
         case .responded(let id, let head, let endStream):
             if endStream, !head.isInformational { exchanges[id]?.response.hasEnded = true }
         case .data(let id, let bytes, let endStream):
-            take(bytes, endStream, at: side == .agent ? \.request : \.response, id)
+            take(bytes, endStream, at: side, id)
         case .trailers(let id, let fields):
+            seen.insert(.trailers)
             if fields != ["t": "\(id)"] { failures.append("trailers of stream \(id): \(fields)") }
-            take(ByteBuffer(), true, at: side == .agent ? \.request : \.response, id)
-        case .reset(let id, _, _): exchanges[id]?.isReset = true
+            take(ByteBuffer(), true, at: side, id)
+        case .reset(let id, let code, _):
+            seen.insert(code == .refused ? .refused : .reset)
+            exchanges[id]?.isReset = true
         case .draining, .close: failures.append("\(side): \(action)")
         }
     }
 
-    private mutating func take(
-        _ bytes: ByteBuffer, _ endStream: Bool, at path: WritableKeyPath<Exchange, Flow>, _ id: StreamID
-    ) {
+    private mutating func take(_ bytes: ByteBuffer, _ endStream: Bool, at side: Side, _ id: StreamID) {
+        let path = side == .agent ? \Exchange.request : \Exchange.response
         guard var flow = exchanges[id]?[keyPath: path] else {
             failures.append("bytes of an unknown stream \(id)")
             return
@@ -263,6 +280,8 @@ struct TunnelModel {
         flow.received += bytes.readableBytes
         if endStream {
             flow.hasEnded = true
+            if flow.length > 100_000 { seen.insert(.longBody) }
+            if side == .gateway, exchanges[id]?.request.hasEnded == false { seen.insert(.answeredEarly) }
             if flow.received != flow.length {
                 failures.append("stream \(id) ended after \(flow.received) of \(flow.length) bytes")
             }
