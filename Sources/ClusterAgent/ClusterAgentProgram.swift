@@ -147,7 +147,15 @@ package enum ClusterAgentProgram {
             do {
                 let namespace = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
                 if let uid = namespace.metadata.uid { return uid }
-            } catch let error as KubernetesError where error.isRetryable {
+                throw SettingsError(
+                    setting: AgentSettings.Name.clusterUUID.rawValue,
+                    problem: "is not set, and the namespace kube-system has no uid to take its place")
+            } catch let error as KubernetesError {
+                guard error.isRetryable else {
+                    throw SettingsError(
+                        setting: AgentSettings.Name.clusterUUID.rawValue,
+                        problem: "is not set, and the namespace kube-system cannot be read in its place: \(error)")
+                }
                 logger.warning("Cluster identity not read yet", metadata: ["error": "\(error)"])
                 try await Task.sleep(for: .seconds(2))
             }

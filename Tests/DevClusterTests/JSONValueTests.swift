@@ -75,8 +75,8 @@ struct TimestampTests {
     @Test(
         "Ages are spelled as kubectl spells them",
         arguments: [
-            (5, "5s"), (119, "119s"), (120, "2m"), (185, "3m5s"), (700, "11m"), (3 * 3600, "3h"), (7 * 3600 + 720, "7h12m"),
-            (47 * 3600, "47h"), (3 * 86_400, "3d"), (9 * 86_400, "9d"), (800 * 86_400, "2y70d"),
+            (5, "5s"), (119, "119s"), (120, "2m"), (185, "3m5s"), (700, "11m"), (10_800, "3h"), (25_920, "7h12m"),
+            (169_200, "47h"), (259_200, "3d"), (777_600, "9d"), (69_120_000, "2y70d"),
         ])
     func ages(seconds: Int64, text: String) {
         #expect(Timestamp(seconds: seconds).age(since: Timestamp(seconds: 0)) == text)

@@ -19,7 +19,7 @@ struct RouteCacheTests {
 
     private func served(_ annotations: [String: String]) throws -> ServedRoute? {
         let cache = RouteCache(timeouts: .init(response: .seconds(30), idle: .minutes(5)))
-        cache.replace([try Hostname("a.test"): [try Self.entry("a.test", annotations: annotations)]])
+        cache.replace([try Hostname("a.test"): [try Self.entry("a.test", annotations: annotations)]], sequence: 1)
         guard case .found(let route) = cache.lookup(host: "a.test", path: "/x") else { return nil }
         return route
     }
@@ -54,16 +54,29 @@ struct RouteCacheTests {
         #expect(route.strippedRequestFields == ["x-a"])
     }
 
+    @Test("changes take effect in their order, in whichever order they come")
+    func order() throws {
+        let cache = RouteCache(timeouts: .init())
+        let host = try Hostname("one.test")
+        cache.replace([host: [try Self.entry("one.test", cluster: "b")]], sequence: 2)
+        if case .noSuchHost = cache.lookup(host: "one.test", path: "/") {} else { Issue.record("came too early") }
+        cache.replace([host: []], sequence: 1)
+        guard case .found(let route) = cache.lookup(host: "one.test", path: "/") else {
+            Issue.record("the release undid the claim that followed it")
+            return
+        }
+        #expect(route.cluster == "b")
+    }
+
     @Test("replacing a host changes that host alone, and an empty one is served no more")
     func replace() throws {
         let cache = RouteCache(timeouts: .init())
         let one = try Hostname("one.test")
         let two = try Hostname("two.test")
-        cache.replace([
-            one: [try Self.entry("one.test")], two: [try Self.entry("two.test", "/two", cluster: "b")],
-        ])
+        cache.replace(
+            [one: [try Self.entry("one.test")], two: [try Self.entry("two.test", "/two", cluster: "b")]], sequence: 1)
         #expect(cache.hostCount == 2)
-        cache.replace([one: []])
+        cache.replace([one: []], sequence: 2)
         #expect(cache.hostCount == 1)
         if case .noSuchHost = cache.lookup(host: "one.test", path: "/") {} else { Issue.record("still served") }
         if case .noSuchPath = cache.lookup(host: "two.test", path: "/") {} else { Issue.record("not /two alone") }

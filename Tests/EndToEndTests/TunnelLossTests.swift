@@ -103,9 +103,11 @@ struct TunnelLossTests {
             let refused = try await stack.request("GET", "/new")
             #expect(refused.status == 503)
             #expect(stack.gatewayLog.lines("Tunnel closed").isEmpty)
+            #expect(stack.agentHasEnded.value == nil)
             goOn.set(true)
             let (body, _, _) = try await client.body(of: head)
             #expect(String(buffer: body) == "halfhalf")
+            try await eventually("then it ends") { stack.agentHasEnded.value == true }
             try await eventually("then it closes the tunnel") {
                 stack.gatewayLog.lines("Tunnel closed").first?.fields["reason"]?.contains("going away") == true
             }

@@ -52,8 +52,14 @@ package struct ForwardingTable: Sendable {
         return .found(controller)
     }
 
-    mutating func replace(host: Hostname, with entries: [(PathMatch, ForwardTarget)]) {
-        routes.replace(host: host, with: entries.isEmpty ? nil : HostRoutes(entries))
+    /// One host's routes, ready to be put in place: sorting them is no work to do while the data path waits.
+    static func prepare(_ entries: [(PathMatch, ForwardTarget)]) -> HostRoutes<ForwardTarget>? {
+        entries.isEmpty ? nil : HostRoutes(entries)
+    }
+
+    /// `nil` removes the host.
+    mutating func replace(host: Hostname, with prepared: HostRoutes<ForwardTarget>?) {
+        routes.replace(host: host, with: prepared)
     }
 
     mutating func setController(_ choice: IngressControllerChoice?) { controller = choice.map(ForwardTarget.init) }

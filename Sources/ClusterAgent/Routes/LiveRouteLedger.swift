@@ -43,8 +43,9 @@ package final class LiveRouteLedger: Sendable {
             let change = body(&ledger)
             // Under the lock, so that two workers cannot put their hosts in place in the wrong order.
             if !change.hosts.isEmpty {
+                let prepared = change.hosts.map { ($0, ForwardingTable.prepare(ledger.targets(of: $0))) }
                 forwarding.update { table in
-                    for host in change.hosts { table.replace(host: host, with: ledger.targets(of: host)) }
+                    for (host, routes) in prepared { table.replace(host: host, with: routes) }
                 }
             }
             return change

@@ -22,6 +22,8 @@ package struct HostnameClaims {
 
     /// What a change did.
     package struct Change: Hashable, Sendable {
+        /// Its place among all changes, from 1 without gaps: the order in which they have to take effect.
+        package var sequence: UInt64
         package var accepted = 0
         package var rejected: [ControlMessage.IngressRoutesAck.Rejection] = []
         /// The routes that now serve each host that changed; empty where the host is not served any more.
@@ -37,6 +39,7 @@ package struct HostnameClaims {
         var lastSeen: NIODeadline
     }
 
+    private var lastSequence: UInt64 = 0
     private let gatewayDomain: Hostname
     private let timeToLive: TimeAmount
     private var clusters: [String: Cluster] = [:]
@@ -58,7 +61,7 @@ package struct HostnameClaims {
 
     /// Takes one `ingress_routes` message in.
     package mutating func apply(_ change: GatewaySession.RouteChange, from cluster: String, now: NIODeadline) -> Change {
-        var result = Change()
+        var result = nextChange()
         var touched: Set<Hostname> = []
         clusters[cluster, default: Cluster(lastSeen: now)].lastSeen = now
         switch change.kind {
@@ -86,7 +89,7 @@ package struct HostnameClaims {
 
     /// Drops clusters that have not been heard of for the time to live.
     package mutating func expire(now: NIODeadline) -> (clusters: [String], change: Change) {
-        var result = Change()
+        var result = nextChange()
         var touched: Set<Hostname> = []
         let gone = clusters.filter { now - $0.value.lastSeen >= timeToLive }.map(\.key).sorted()
         for cluster in gone {
@@ -95,6 +98,11 @@ package struct HostnameClaims {
         }
         settle(touched, &result)
         return (gone, result)
+    }
+
+    private mutating func nextChange() -> Change {
+        lastSequence += 1
+        return Change(sequence: lastSequence)
     }
 
     private func advertisedKeys(of cluster: String) -> [RouteKey] {

@@ -32,25 +32,40 @@ package struct ServedRoute: Sendable {
 
 /// The routes as the data path reads them: one dictionary look-up under a lock that nothing waits in.
 package final class RouteCache: Sendable {
-    private let table = Mutex(RouteTable<ServedRoute>())
+    private struct State {
+        var table = RouteTable<ServedRoute>()
+        var lastSequence: UInt64 = 0
+        /// Changes that came before one that precedes them.
+        var waiting: [UInt64: Hosts] = [:]
+    }
+
+    private typealias Hosts = [(host: Hostname, routes: HostRoutes<ServedRoute>?)]
+
+    private let state = Mutex(State())
     private let defaults: ExchangeStateMachine.Timeouts
 
     package init(timeouts: ExchangeStateMachine.Timeouts) { defaults = timeouts }
 
     /// - Parameter host: as `RequestHost.normalize` returns it.
     package func lookup(host: String, path: some StringProtocol) -> RouteLookup<ServedRoute> {
-        table.withLock { $0.lookup(host: host, path: path) }
+        state.withLock { $0.table.lookup(host: host, path: path) }
     }
 
-    package func replace(_ hosts: [Hostname: [HostnameClaims.Entry]]) {
+    /// Puts the hosts of a change in place, after those of every change before it, in whichever order they come: one
+    /// cluster's release of a name must not undo another's claim.
+    package func replace(_ hosts: [Hostname: [HostnameClaims.Entry]], sequence: UInt64) {
         let defaults = defaults
         let prepared = hosts.map { host, entries in
-            (host, entries.isEmpty ? nil : HostRoutes(entries.map { ($0.route.match, ServedRoute($0, defaults: defaults)) }))
+            (host: host, routes: entries.isEmpty ? nil : HostRoutes(entries.map { ($0.route.match, ServedRoute($0, defaults: defaults)) }))
         }
-        table.withLock { table in
-            for (host, routes) in prepared { table.replace(host: host, with: routes) }
+        state.withLock { state in
+            state.waiting[sequence] = prepared
+            while let next = state.waiting.removeValue(forKey: state.lastSequence + 1) {
+                state.lastSequence += 1
+                for (host, routes) in next { state.table.replace(host: host, with: routes) }
+            }
         }
     }
 
-    package var hostCount: Int { table.withLock { $0.hostCount } }
+    package var hostCount: Int { state.withLock { $0.table.hostCount } }
 }

@@ -49,7 +49,7 @@ package struct RouteRegistry: Service {
     }
 
     private func spread(_ change: HostnameClaims.Change) {
-        cache.replace(change.hosts)
+        cache.replace(change.hosts, sequence: change.sequence)
         for cluster in change.contenders {
             tunnels.first(of: cluster)?.tunnel.send(.resync(.init(reason: "a host name this cluster asks for is free")))
         }

@@ -263,10 +263,3 @@ private enum KeepAlive {
         return EventLoopFuture.andAllComplete(steps, on: channel.eventLoop)
     }
 }
-
-extension TimeAmount {
-    fileprivate init(_ duration: Duration) {
-        self = .nanoseconds(
-            duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
-    }
-}

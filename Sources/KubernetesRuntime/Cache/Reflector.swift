@@ -106,7 +106,10 @@ package struct Reflector<R: KubernetesResource>: Sendable {
             let step = machine.watchEnded(lived: time.now, random: random())
             return .success((machine, step))
         } catch let error as KubernetesError {
-            logger.debug("Watch failed", metadata: ["reason": "\(error.kindName)", "error": "\(error.message)"])
+            // What passes by itself is no news; what a person has to mend is.
+            logger.log(
+                level: error.isRetryable ? .debug : .warning, "Watch failed",
+                metadata: ["reason": "\(error.kindName)", "error": "\(error.message)"])
             let step = machine.watchFailed(error, random: random())
             return .success((machine, step))
         } catch {

@@ -163,14 +163,14 @@ package struct LeaderElector: Sendable {
     }
 
     /// Lets go of the lease, if it is ours. The task may be cancelled already, which must not keep this last request
-    /// from being made; it is bounded by the client's own timeout and by what is left of the lease.
+    /// from being made; it has as long as a renewal.
     private func release(_ term: Term) async {
         guard let (spec, version) = term.state.withLock({ $0.release(date: date()) }) else { return }
         term.state.withLock { $0.stepDown() }
         await Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { _ = try? await write(spec, over: version) }
-                group.addTask { try? await clock.sleep(for: settings.retryPeriod) }
+                group.addTask { try? await clock.sleep(for: settings.renewDeadline) }
                 await group.next()
                 group.cancelAll()
             }

@@ -55,6 +55,8 @@ struct Stack: Sendable {
     var backend: Backend
     var gatewayLog: LogRecorder
     var agentLog: LogRecorder
+    /// `true` once the agent has ended.
+    var agentHasEnded = Box<Bool>()
     /// Tells the agent to end gracefully, once.
     var stopAgent: @Sendable () -> Void
 }
@@ -129,7 +131,10 @@ func withStack(
         if options.hasAgent {
             group.addTask {
                 await withTaskGroup(of: Void.self) { agent in
-                    agent.addTask { try? await parts.connector(options, port: agentPort).run() }
+                    agent.addTask {
+                        try? await parts.connector(options, port: agentPort).run()
+                        stack.agentHasEnded.set(true)
+                    }
                     agent.addTask { for await _ in stop {} }
                     await agent.next()
                     agent.cancelAll()
@@ -193,9 +198,13 @@ struct Parts: Sendable {
                 guard let name = try? Hostname(host) else { continue }
                 table.replace(
                     host: name,
-                    with: routes.map {
-                        (PathMatch(path: $0.path, type: .prefix), ForwardTarget(endpoint: endpoint, service: service))
-                    })
+                    with: ForwardingTable.prepare(
+                        routes.map {
+                            (
+                                PathMatch(path: $0.path, type: .prefix),
+                                ForwardTarget(endpoint: endpoint, service: service)
+                            )
+                        }))
             }
         }
     }
