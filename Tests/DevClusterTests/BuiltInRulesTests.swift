@@ -317,7 +317,7 @@ struct CustomResourceTests {
         #expect(changed.integer("metadata", "generation") == 2)
         #expect(changed["status"] == both["status"])
         let accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
-        let row = cluster.call("GET", Self.things, accept: accept).document.list("rows").first ?? nil
+        let row = cluster.call("GET", Self.things, accept: accept).document.list("rows").first ?? .null
         #expect(row["cells"] == ["a", "False", 4])
     }
 

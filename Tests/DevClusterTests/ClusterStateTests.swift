@@ -111,7 +111,7 @@ struct ClusterStateTests {
         let created = cluster.call("POST", Cluster.ingresses, Cluster.ingress("a")).document
         let revision = cluster.state.store.revision
         #expect(cluster.call("PUT", "\(Cluster.ingresses)/a", created).code == 200)
-        #expect(cluster.merge("\(Cluster.ingresses)/a", ["spec": created["spec"] ?? nil]).code == 200)
+        #expect(cluster.merge("\(Cluster.ingresses)/a", ["spec": created["spec"] ?? .null]).code == 200)
         #expect(cluster.state.store.revision == revision)
         cluster.now = Timestamp(seconds: 1_800_000_000)
         _ = cluster.apply("\(Cluster.ingresses)/b", Cluster.ingress("b"))
@@ -193,7 +193,7 @@ struct ClusterStateTests {
         #expect(deleted.code == 200)
         #expect(!deleted.document.text("metadata", "deletionTimestamp").isEmpty)
         #expect(cluster.call("GET", "\(Cluster.configMaps)/a").code == 200)
-        #expect(cluster.merge("\(Cluster.configMaps)/a", ["metadata": ["finalizers": nil]]).code == 200)
+        #expect(cluster.merge("\(Cluster.configMaps)/a", ["metadata": ["finalizers": .null]]).code == 200)
         #expect(cluster.call("GET", "\(Cluster.configMaps)/a").code == 404)
     }
 
@@ -212,7 +212,7 @@ struct ClusterStateTests {
         for policy in ["Background", "Foreground", "Orphan"] {
             let owner = cluster.call("POST", Cluster.configMaps, Cluster.named("owner")).document
             let reference: JSONValue = [
-                "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner[path: ["metadata", "uid"]] ?? nil,
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner[path: ["metadata", "uid"]] ?? .null,
             ]
             let child: JSONValue = ["metadata": ["name": "child", "ownerReferences": [reference]]]
             cluster.call("POST", Cluster.configMaps, child)
@@ -268,7 +268,7 @@ struct ClusterStateTests {
         #expect(
             table.list("columnDefinitions").map { $0.text("name") }
                 == ["Name", "Class", "Hosts", "Address", "Ports", "Age"])
-        let row = table.list("rows").first ?? nil
+        let row = table.list("rows").first ?? .null
         #expect(row["cells"] == ["a", "<none>", "a.example.com", "", "80", "0s"])
         #expect(row.text("object", "kind") == "PartialObjectMetadata")
     }

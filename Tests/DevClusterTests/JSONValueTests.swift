@@ -32,7 +32,7 @@ struct JSONValueTests {
     @Test("YAML gives the same values as JSON; quoted scalars stay text")
     func yaml() throws {
         let documents = try JSONValue.documents(inYAML: "a: 1\nb: \"1\"\nc: [true, no, 1.5, ~]\n---\nd: x\n---\n")
-        let expected1: [JSONValue] = [["a": 1, "b": "1", "c": [true, "no", 1.5, nil]], ["d": "x"]]
+        let expected1: [JSONValue] = [["a": 1, "b": "1", "c": [true, "no", 1.5, .null]], ["d": "x"]]
         #expect(documents == expected1)
     }
 

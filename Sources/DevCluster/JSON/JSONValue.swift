@@ -144,8 +144,10 @@ extension JSONValue {
 
 extension JSONValue: ExpressibleByDictionaryLiteral, ExpressibleByArrayLiteral, ExpressibleByStringLiteral,
     ExpressibleByStringInterpolation, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
-    ExpressibleByFloatLiteral, ExpressibleByNilLiteral
+    ExpressibleByFloatLiteral
 {
+    // Not by nil: `nil` where an optional value is meant would silently become a JSON null.
+
     package init(dictionaryLiteral elements: (String, JSONValue)...) {
         self = .object(Dictionary(elements) { _, last in last })
     }
@@ -168,10 +170,6 @@ extension JSONValue: ExpressibleByDictionaryLiteral, ExpressibleByArrayLiteral, 
 
     package init(floatLiteral value: Double) {
         self = .number(value)
-    }
-
-    package init(nilLiteral: ()) {
-        self = .null
     }
 }
 

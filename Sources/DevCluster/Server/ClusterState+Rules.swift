@@ -1,5 +1,3 @@
-import Foundation
-
 // Where a write meets the rules of its type: defaulting, allocation, validation, and what follows from it.
 
 extension APIResource {
@@ -67,7 +65,7 @@ extension ClusterState {
         if let plain = secret["stringData"]?.objectValue {
             var data = secret["data"]?.members ?? [:]
             for (key, value) in plain {
-                data[key] = .string(Data((value.stringValue ?? "").utf8).base64EncodedString())
+                data[key] = .string(Base64.encode(Array((value.stringValue ?? "").utf8)))
             }
             secret["data"] = .object(data)
             secret["stringData"] = nil

@@ -150,6 +150,7 @@ package struct ClusterState: Sendable {
             switch request.mediaType {
             case "", "application/json", "*/*": object = try JSONValue(parsing: request.body)
             case "application/yaml": object = try JSONValue(parsingYAML: request.body)
+            case "application/vnd.kubernetes.protobuf": object = try ProtobufTypes.decode(request.body)
             default: throw APIStatus.unsupportedMediaType(["application/json", "application/yaml"])
             }
         } catch let status as APIStatus {

@@ -1,0 +1,143 @@
+import Foundation
+import HTTPExchange
+import KubernetesAPI
+import KubernetesRuntime
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Routing
+import ServiceLifecycle
+import Settings
+import Synchronization
+import TunnelProtocol
+import TunnelTransport
+
+/// What the agent is for: learns which cluster it is in, then keeps its routes and its tunnel.
+struct AgentCore: ServiceLifecycle.Service {
+    let settings: AgentSettings
+    let client: KubernetesClient
+    let readiness: AgentReadiness
+    let logger: Logger
+
+    func run() async throws {
+        guard let clusterUUID = try await cancelWhenGracefulShutdown({ try await clusterUUID() }) else { return }
+        let events = EventRecorder(
+            client: client, controller: "gateway.pipeops.io/pipeops-agent",
+            instance: ProcessInfo.processInfo.hostName, logger: logger)
+        let pipeline = RoutePipeline(
+            client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events, logger: logger)
+        let tunnels = TunnelStatus()
+        let connector = try connector(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
+        readiness.follow(pipeline, tunnels)
+
+        let services = [.init(service: events)] + pipeline.services + [.init(service: connector)]
+        try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
+    }
+
+    private func connector(
+        for pipeline: RoutePipeline, clusterUUID: String, tunnels: TunnelStatus
+    ) throws -> GatewayConnector {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let upstream = UpstreamPools(
+            group: group,
+            settings: UpstreamSettings(
+                connectTimeout: TimeAmount(settings.connectTimeout),
+                timeouts: .init(
+                    response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))),
+            forwarding: pipeline.forwarding)
+        var flow = FlowLimits()
+        flow.budget = settings.tunnelMemory
+        return GatewayConnector(
+            configuration: .init(
+                dialer: TunnelDialer(
+                    host: settings.gatewayURL.host, port: settings.gatewayURL.port, tls: try tls(),
+                    group: group),
+                tunnel: TunnelConfiguration(role: .agent, maxStreams: settings.maxStreams, flow: flow),
+                hello: .init(
+                    versions: [1], clusterUUID: clusterUUID, agentID: UUID().uuidString.lowercased(),
+                    agentVersion: ProgramVersion.current, maxStreams: settings.maxStreams),
+                tokenFile: settings.tokenFile,
+                backoff: .init(
+                    first: TimeAmount(settings.reconnectMin), longest: TimeAmount(settings.reconnectMax)),
+                shutdownGrace: settings.shutdownGrace),
+            upstream: upstream, syncer: pipeline.syncer, status: tunnels, logger: logger)
+    }
+
+    private func tls() throws -> NIOSSLContext? {
+        guard settings.gatewayURL.usesTLS else { return nil }
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.minimumTLSVersion = .tlsv12
+        if let file = settings.gatewayCAFile { configuration.trustRoots = .file(file) }
+        do {
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw SettingsError(
+                setting: AgentSettings.Name.gatewayCAFile.rawValue, value: settings.gatewayCAFile,
+                problem: "cannot be used: \(error)")
+        }
+    }
+
+    private func pipelineSettings(clusterUUID: String) throws -> RoutePipeline.Settings {
+        let clusterHost: Hostname
+        do {
+            clusterHost = try Hostname("\(clusterUUID).\(settings.gatewayDomain)")
+        } catch {
+            throw SettingsError(setting: AgentSettings.Name.clusterUUID.rawValue, problem: error.description)
+        }
+        return RoutePipeline.Settings(
+            clusterUUID: clusterUUID, syncMode: settings.sync,
+            extraction: ExtractionSettings(clusterHost: clusterHost, clusterDomain: settings.clusterDomain.text),
+            ingressController: settings.ingressController, loadBalancerGrace: settings.loadBalancerGrace,
+            targetPolicy: TargetPolicy(
+                allowLoopback: settings.allowLoopbackTargets, apiServer: client.serverAddress),
+            // Milliseconds grow faster than routes change, so that a later run never goes back.
+            firstRevision: Int64(Date().timeIntervalSince1970 * 1000))
+    }
+
+    /// The UID of the namespace `kube-system` stands for the cluster where no identity is set. Waits for an API server
+    /// that is not there yet.
+    ///
+    /// - Returns: `nil` if the agent is told to stop before.
+    private func clusterUUID() async throws -> String? {
+        if let uuid = settings.clusterUUID { return uuid }
+        while true {
+            do {
+                let namespace = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
+                if let uid = namespace.metadata.uid { return uid }
+                throw SettingsError(
+                    setting: AgentSettings.Name.clusterUUID.rawValue,
+                    problem: "is not set, and the namespace kube-system has no uid to take its place")
+            } catch let error as KubernetesError {
+                guard error.isRetryable else {
+                    throw SettingsError(
+                        setting: AgentSettings.Name.clusterUUID.rawValue,
+                        problem: "is not set, and the namespace kube-system cannot be read in its place: \(error)")
+                }
+                logger.warning("Cluster identity not read yet", metadata: ["error": "\(error)"])
+                guard (try? await Task.sleep(for: .seconds(2))) != nil else { return nil }
+            }
+        }
+    }
+}
+
+/// Why the agent is not ready.
+final class AgentReadiness: Sendable {
+    private let needsTunnel: Bool
+    private let parts = Mutex<(pipeline: RoutePipeline, tunnels: TunnelStatus)?>(nil)
+
+    init(needsTunnel: Bool) { self.needsTunnel = needsTunnel }
+
+    func follow(_ pipeline: RoutePipeline, _ tunnels: TunnelStatus) {
+        parts.withLock { $0 = (pipeline, tunnels) }
+    }
+
+    /// One sentence each; empty once the caches have synced and a tunnel is up, where one is needed.
+    var reasons: [String] {
+        guard let (pipeline, tunnels) = parts.withLock({ $0 }) else { return ["the cluster's identity is not known"] }
+        var reasons: [String] = []
+        if !pipeline.hasSynced { reasons.append("caches have not synced") }
+        if needsTunnel, !tunnels.isConnected { reasons.append("no tunnel is connected") }
+        return reasons
+    }
+}
