@@ -90,7 +90,7 @@ let package = Package(
         library("KubernetesRuntime", ["KubernetesAPI", serviceLifecycle, logging, metrics, deque, heap]),
 
         // Leaves.
-        library("Settings", [configuration, yams]),
+        library("Settings", ["Routing", configuration, yams]),
         library(
             "Telemetry", [logging, coreMetrics, metrics, nioCore, nioPosix, nioHTTP1, serviceLifecycle]),
 
@@ -111,41 +111,45 @@ let package = Package(
         library(
             "DevCluster",
             [
-                "KubernetesAPI", nioCore, nioPosix, nioHTTP1, nioSSL, nioFoundationCompat, serviceLifecycle, logging,
-                x509, asn1, crypto, yams, deque, orderedCollections,
+                nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, logging, x509, asn1, crypto, yams, deque,
             ]),
 
         // Wiring only.
-        program(
-            "pipeops-agent", ["ClusterAgent", "Settings", "Telemetry", argumentParser, serviceLifecycle, logging]),
-        program(
-            "pipeops-gateway", ["EdgeGateway", "Settings", "Telemetry", argumentParser, serviceLifecycle, logging]),
+        library("ProgramShell", ["Settings", "Telemetry", argumentParser, logging]),
+        program("pipeops-agent", ["ClusterAgent", "ProgramShell", "Settings", "Telemetry", argumentParser, logging]),
+        program("pipeops-gateway", ["EdgeGateway", "ProgramShell", "Settings", "Telemetry", argumentParser, logging]),
         program(
             "devcluster",
             [
-                "DevCluster", "Telemetry", argumentParser, serviceLifecycle, logging, nioCore, nioPosix, nioHTTP1,
-                crypto,
+                "DevCluster", "Telemetry", argumentParser, serviceLifecycle, unixSignals, logging, nioCore, nioPosix,
+                nioHTTP1, crypto,
             ]),
+
+        // For test targets only: servers, clocks, certificates and waiting. Nothing that is shipped depends on it.
+        .target(
+            name: "TestSupport",
+            dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto], path: "Tests/TestSupport",
+            swiftSettings: settings),
 
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
         tests(
             "TunnelTransport",
-            ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL, x509, asn1, crypto]),
+            ["TestSupport", "TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL]),
         tests(
             "KubernetesAPI",
-            [nioCore, nioPosix, nioHTTP1, nioSSL, logging, metrics, metricsTestKit, yams, x509, asn1, crypto]),
+            ["TestSupport", nioCore, nioHTTP1, nioSSL, logging, metrics, metricsTestKit]),
         tests(
             "KubernetesRuntime",
-            ["KubernetesAPI", nioCore, nioPosix, nioHTTP1, nioSSL, logging, metrics, metricsTestKit, serviceLifecycle]),
-        tests("Settings", []),
+            ["TestSupport", "KubernetesAPI", nioHTTP1, logging, metrics, metricsTestKit, serviceLifecycle]),
+        tests("Settings", ["Routing"]),
         tests("Telemetry", [logging, metrics, coreMetrics, nioCore, nioPosix, serviceLifecycle]),
         tests(
             "ClusterAgent",
             [
-                "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "DevCluster", "EdgeGateway", yams,
-                logging, nioCore, nioPosix, nioHTTP1, nioEmbedded,
+                "TestSupport", "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "DevCluster",
+                "EdgeGateway", yams, logging, metrics, metricsTestKit,
             ]),
         tests(
             "EdgeGateway",
@@ -156,8 +160,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "EdgeGateway", "ClusterAgent", "TunnelTransport", "TunnelProtocol", "Routing", "HTTPExchange",
-                "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, logging, crypto,
+                "TestSupport", "EdgeGateway", "ClusterAgent", "TunnelTransport", "TunnelProtocol", "Routing",
+                "HTTPExchange", "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, logging, crypto,
                 serviceLifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],

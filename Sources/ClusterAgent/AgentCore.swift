@@ -24,7 +24,7 @@ struct AgentCore: ServiceLifecycle.Service {
         guard let clusterUUID = try await cancelWhenGracefulShutdown({ try await clusterUUID() }) else { return }
         let events = EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent",
-            instance: ProcessInfo.processInfo.hostName, logger: logger)
+            instance: LocalHost.name ?? "pipeops-agent", logger: logger)
         let pipeline = RoutePipeline(
             client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events, logger: logger)
         let tunnels = TunnelStatus()

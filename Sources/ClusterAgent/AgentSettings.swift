@@ -129,9 +129,9 @@ package struct AgentSettings: Sendable {
         connectTimeout = try reader.duration(
             .connectTimeout, default: .seconds(5), in: .milliseconds(10) ... .seconds(300))
         responseTimeout = try reader.duration(
-            .responseTimeout, default: .seconds(30), in: .milliseconds(10) ... .seconds(86_400))
+            .responseTimeout, default: .seconds(600), in: .milliseconds(10) ... .seconds(86_400))
         idleTimeout = try reader.duration(
-            .idleTimeout, default: .seconds(300), in: .milliseconds(10) ... .seconds(86_400))
+            .idleTimeout, default: .seconds(3600), in: .milliseconds(10) ... .seconds(86_400))
         tunnelMemory = try reader.bytes(.tunnelMemory, default: 64 << 20, in: 1 << 20...16 << 30)
         maxStreams = try reader.int(.maxStreams, default: 1024, in: 1...1_000_000)
         reconnectMin = try reader.duration(
@@ -144,14 +144,5 @@ package struct AgentSettings: Sendable {
                 of: .reconnectMax,
                 problem: "must not be shorter than reconnect-min, which is \(DurationText.format(reconnectMin))")
         }
-    }
-}
-
-extension SettingsReader {
-    fileprivate func domain(_ name: Name, default: String) throws(SettingsError) -> Hostname {
-        let parse = { (text: String) in (try? Hostname(text)).flatMap { $0.isWildcard ? nil : $0 } }
-        if let domain = try value(name, expected: "a DNS name, such as \(`default`)", parse: parse) { return domain }
-        guard let domain = parse(`default`) else { preconditionFailure("the default \(`default`) is a DNS name") }
-        return domain
     }
 }

@@ -22,7 +22,7 @@ package struct GatewayRoute: KubernetesResource, Hashable {
         self.status = status
     }
 
-    /// Whether the agent made this object, and may therefore remove it.
+    /// Whether the agent made this object, and may therefore change and remove it.
     package var isOurs: Bool { metadata.labels?[Self.managedByLabel] == Self.manager }
 
     /// Which Ingress of which cluster the object stands for.

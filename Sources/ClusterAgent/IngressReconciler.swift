@@ -66,6 +66,8 @@ package struct IngressReconciler: Reconciler {
             try await withdraw(key)
             return .done
         }
+        let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key))
+        if let existing, !existing.isOurs { throw refuse(ingress, because: existing) }
         let extracted = IngressExtraction(ingress, settings: extraction, service: world.services.get)
         let createdAt = ingress.metadata.creationTimestamp ?? .distantFuture
         let observation = world.observation()
@@ -74,7 +76,6 @@ package struct IngressReconciler: Reconciler {
             standing: world.ledger.read { $0.standing(of: key, createdAt: createdAt, routes: extracted.routes) },
             finding: observation.finding, controller: observation.controller, syncMode: syncMode,
             clusterUUID: clusterUUID, now: Date())
-        let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key))
 
         let isAnnounced = plan.isAnnounced(by: existing)
         if isAnnounced {
@@ -93,6 +94,16 @@ package struct IngressReconciler: Reconciler {
         return .done
     }
 
+    /// Somebody else's GatewayRoute has the name. It stays as it is, so the Ingress has no status and is not served; the
+    /// deletion or the label of that object brings the key back.
+    private func refuse(_ ingress: Ingress, because existing: GatewayRoute) -> TerminalError {
+        note(world.ledger.remove(ingress: ingress.key))
+        let error = ForeignGatewayRoute(key: existing.key)
+        world.events?.record(
+            ObjectReference(to: ingress), type: .warning, reason: "NotOurs", action: "Accept", note: error.description)
+        return TerminalError(error)
+    }
+
     private func submit(_ extracted: IngressExtraction, of key: ObjectKey, createdAt: Date) {
         note(world.ledger.replace(ingress: key, createdAt: createdAt, with: extracted.routes))
     }
@@ -107,7 +118,8 @@ package struct IngressReconciler: Reconciler {
         var current = existing
         if let object = plan.object(existing: existing) {
             current = try await ownWrites.write(object.key) {
-                try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: true)
+                // What is there is ours; what came to be there meanwhile may be somebody else's.
+                try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: existing != nil)
             }
         }
         guard let current, let desired = plan.status(current: current) else { return }
@@ -170,5 +182,15 @@ package struct IngressReconciler: Reconciler {
             ownWrites.observedDeletion(of: object)
             return true
         }
+    }
+}
+
+/// A GatewayRoute that the agent did not make has the name of an Ingress.
+struct ForeignGatewayRoute: Error, CustomStringConvertible {
+    var key: ObjectKey
+
+    var description: String {
+        "GatewayRoute \(key) was not made by \(GatewayRoute.manager), so the Ingress is not served; delete it, "
+            + "or label it \(GatewayRoute.managedByLabel)=\(GatewayRoute.manager) to hand it over"
     }
 }

@@ -72,10 +72,11 @@ package struct RoutePipeline: Sendable {
             services: services, ingressController: settings.ingressController,
             gracePeriod: settings.loadBalancerGrace, events: events, logger: logger
         ) { observation in
-            let finding = observation.finding
-            _ = ledger.setPublication(.init(mode: settings.syncMode, clusterType: finding.clusterType))
+            // Publishing opens the way for requests; what they must be led to, or kept from, is in place before.
             forwarding.setController(observation.controller)
             forwarding.setClusterAPIServers(observation.apiServers)
+            let clusterType = observation.finding.clusterType
+            _ = ledger.setPublication(.init(mode: settings.syncMode, clusterType: clusterType))
             // Every status tells type, reason and target.
             for ingress in ingresses.store.all() { queue.add(ingress.key) }
         }

@@ -98,7 +98,7 @@ package final class DevCluster: Sendable {
                 try cluster.kubeconfig.write(to: path)
             } catch {
                 try? await cluster.shutDown()
-                throw error
+                throw KubeconfigError(path: path, reason: "\((error as NSError).localizedDescription)")
             }
         }
         logger.info("Listening", metadata: ["listener": "api", "address": "\(configuration.host):\(port)"])

@@ -69,6 +69,10 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     private var request: Request
     private var response = Response.awaitingHead
     private var lastActivity: NIODeadline
+    private var informationalHeads = 0
+
+    /// Informational heads forwarded per exchange. They have no flow control, and nobody needs many.
+    private static let mostInformationalHeads = 16
 
     package init(requestEnded: Bool, now: NIODeadline, timeouts: Timeouts) {
         request = requestEnded ? .ended : .streaming
@@ -99,8 +103,11 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         case .ended: return .discard
         case .streaming: return .fail(fail(.backendInvalid))
         case .awaitingHead:
+            if isInformational {
+                informationalHeads += 1
+                return informationalHeads <= Self.mostInformationalHeads ? .forward : .discard
+            }
             lastActivity = now
-            guard !isInformational else { return .forward }
             response = .streaming
             return isEnd ? finish() : .forward
         }

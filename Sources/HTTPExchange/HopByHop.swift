@@ -27,6 +27,18 @@ package enum HopByHop {
         return kept
     }
 
+    /// Fields that mean something only before the body: as trailers they could mislead whoever merges them
+    /// (RFC 9110 §6.5.1).
+    private static let notInTrailers: Set<String> = [
+        "content-length", "content-encoding", "content-range", "content-type", "host", "set-cookie", "trailer",
+        "authorization", "www-authenticate",
+    ]
+
+    /// The trailers to forward.
+    package static func trailers(from fields: HTTPHeaders) -> HTTPHeaders {
+        removed(from: fields) { notInTrailers.contains($0.lowercased()) }
+    }
+
     private static func isHopByHop(_ name: String) -> Bool {
         // By length first: most names are decided without lower-casing them.
         switch name.utf8.count {

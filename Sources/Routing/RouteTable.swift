@@ -1,4 +1,4 @@
-/// An immutable snapshot that answers "which route wins" for a request's host and path.
+/// Answers "which route wins" for a request's host and path; a value, so that whoever holds one has a snapshot.
 ///
 /// Order of precedence: the exact host before the wildcard that covers it; within the host an exact path before
 /// prefixes, and among prefixes the one with most bytes. A host that is listed hides the wildcard even where none of
@@ -16,6 +16,7 @@ package struct RouteTable<Value: Sendable>: Sendable {
     }
 
     package var hostCount: Int { hosts.count }
+    package func serves(_ host: Hostname) -> Bool { hosts[host.text] != nil }
 
     /// Puts one host's routes in place of those it had; `nil` removes the host.
     package mutating func replace(host: Hostname, with routes: HostRoutes<Value>?) {

@@ -1,3 +1,5 @@
+package import Routing
+
 extension SettingsReader {
     /// A text that is not empty.
     package func string(_ name: Name) throws(SettingsError) -> String? {
@@ -58,6 +60,16 @@ extension SettingsReader {
     package func address(_ name: Name, default: HostAndPort) throws(SettingsError) -> HostAndPort {
         try value(name, expected: "an address and a port, such as 127.0.0.1:8080 or [::]:8080", parse: HostAndPort.init)
             ?? `default`
+    }
+
+    /// A DNS name that is no wildcard.
+    ///
+    /// - Parameter default: Such a name.
+    package func domain(_ name: Name, default: String) throws(SettingsError) -> Hostname {
+        let parse = { (text: String) in (try? Hostname(text)).flatMap { $0.isWildcard ? nil : $0 } }
+        if let domain = try value(name, expected: "a DNS name, such as \(`default`)", parse: parse) { return domain }
+        guard let domain = parse(`default`) else { preconditionFailure("the default \(`default`) is a DNS name") }
+        return domain
     }
 
     /// A URL without user, query and fragment.

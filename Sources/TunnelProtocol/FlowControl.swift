@@ -11,14 +11,22 @@ package struct ReceiveBudget: Hashable, Sendable {
     package var free: Int { total - reserved }
 
     /// The smallest credit worth opening a stream with.
-    static let smallestGrant = 32 * 1024
+    static let smallestGrant = 16 * 1024
 
     /// What a new stream starts with: plenty while there is plenty, less as the budget fills, `nil` when even the
     /// smallest grant does not fit.
+    ///
+    /// A 512th of what is free: a thousand streams whose readers have all stopped still leave room for the next.
     func openingGrant(limits: FlowLimits) -> Int? {
         guard free >= Self.smallestGrant else { return nil }
-        return min(max(free / 64, Self.smallestGrant), limits.openingWindow)
+        return min(max(free / 512, Self.smallestGrant), limits.openingWindow)
     }
+
+    /// What one window may grow by: a quarter of what is free, but never into the half that is kept for new streams.
+    var growthAllowance: Int { max(0, free - total / 2) / 4 }
+
+    /// So little is free that windows give memory back as they turn over.
+    var isTight: Bool { free < total / 8 }
 
     mutating func reserve(_ bytes: Int) { reserved += bytes }
 
@@ -75,19 +83,21 @@ struct ReceiveWindow: Hashable, Sendable {
     }
 
     /// Bytes were written onward. Returns the credit to give back now, 0 for none yet; the window grows by doubling
-    /// while it limits its sender and the budget has room.
+    /// while it limits its sender and the budget has room, and shrinks where the budget is tight.
     mutating func consumed(_ bytes: Int, budget: inout ReceiveBudget, limits: FlowLimits) -> Int {
         let bytes = min(bytes, held)
         held -= bytes
         spent += bytes
         guard spent >= window / 2 else { return 0 }
         var increment = spent
-        if wasLimiting, window < limits.largestWindow {
-            let growth = min(window, limits.largestWindow - window, budget.free / 4)
-            if growth > 0 {
-                budget.reserve(growth)
-                increment += growth
-            }
+        if budget.isTight, window > ReceiveBudget.smallestGrant {
+            let givenBack = min(spent / 2, window - ReceiveBudget.smallestGrant)
+            budget.release(givenBack)
+            increment -= givenBack
+        } else if wasLimiting, window < limits.largestWindow {
+            let growth = min(window, limits.largestWindow - window, budget.growthAllowance)
+            budget.reserve(growth)
+            increment += growth
         }
         wasLimiting = false
         spent = 0

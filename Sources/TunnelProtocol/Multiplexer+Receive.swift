@@ -26,14 +26,8 @@ extension Multiplexer {
             return .close(ProtocolViolation(.badStreamID, "stream \(id) opened after stream \(lastStreamID)"))
         }
         lastStreamID = id
-        if isDraining {
-            urgent.writeFrame(.reset(id, .refused, detail: "draining"))
-            return .none
-        }
-        guard streams.count < maxStreams else {
-            urgent.writeFrame(.reset(id, .refused, detail: "as many streams as allowed are open"))
-            return .none
-        }
+        if isDraining { return refuse(id, .refused, "draining") }
+        guard streams.count < maxStreams else { return refuse(id, .refused, "as many streams as allowed are open") }
         guard Int(head.window) <= SendWindow.largest else {
             return .close(ProtocolViolation(.badCredit, "stream \(id) opened with a window of \(head.window)"))
         }
@@ -41,12 +35,11 @@ extension Multiplexer {
         if !endStream {
             let opening = FrameLimits.initialRequestCredit
             guard budget.free >= opening, let grant = budget.openingGrant(limits: limits) else {
-                urgent.writeFrame(.reset(id, .overloaded, detail: "the tunnel's memory budget is used up"))
-                return .none
+                return refuse(id, .overloaded, "the tunnel's memory budget is used up")
             }
             window.raise(by: max(grant, opening))
             budget.reserve(window.window)
-            if grant > opening { urgent.writeFrame(.window(id, increment: UInt32(grant - opening))) }
+            if grant > opening { answer(.window(id, increment: UInt32(grant - opening))) }
         }
         streams[id] = Stream(
             sent: .head, received: endStream ? .ended : .body, sendWindow: SendWindow(credit: Int(head.window)),
@@ -123,6 +116,11 @@ extension Multiplexer {
     private mutating func end(_ stream: inout Stream) {
         stream.received = .ended
         stream.receiveWindow.ended(budget: &budget)
+    }
+
+    private mutating func refuse(_ id: StreamID, _ code: ResetCode, _ detail: String) -> Action {
+        answer(.reset(id, code, detail: detail))
+        return .refused(id, code, detail: detail)
     }
 
     /// A frame for a stream that is not open: it crossed our RESET (or the end of the stream) on the wire, unless the

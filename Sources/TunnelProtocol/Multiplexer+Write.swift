@@ -48,6 +48,7 @@ extension Multiplexer {
             urgent.discardReadBytes()
             return
         }
+        waitingAnswers = 0
         // Keep a small buffer for the next head, give a large one back.
         if urgent.capacity > 64 * 1024 { urgent = ByteBuffer() } else { urgent.clear() }
     }

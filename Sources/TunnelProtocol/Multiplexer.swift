@@ -31,6 +31,8 @@ package struct Multiplexer {
         case data(StreamID, ByteBuffer, endStream: Bool)
         /// Trailers arrived; the peer's direction has ended.
         case trailers(StreamID, HTTPHeaders)
+        /// A request was not taken, and the peer was told so (agent only).
+        case refused(StreamID, ResetCode, detail: String)
         /// The peer ended the stream.
         case reset(StreamID, ResetCode, detail: String)
         /// The peer accepts no more streams; the listed ones were never processed.
@@ -51,7 +53,7 @@ package struct Multiplexer {
 
     let role: Role
     let limits: FlowLimits
-    let maxStreams: Int
+    private(set) var maxStreams: Int
     var budget: ReceiveBudget
     var streams: [StreamID: Stream] = [:]
     /// Streams with something to send and the credit for it, in the order of their turns.
@@ -61,6 +63,8 @@ package struct Multiplexer {
     /// The highest stream opened (gateway) or accepted (agent).
     var lastStreamID = StreamID(0)
     var isDraining = false
+    /// Bytes of heads that may wait for the socket before no more streams are opened.
+    static let mostUrgentBytes = 1024 * 1024
 
     /// - Parameter maxStreams: streams open at once; the gateway opens no more, the agent refuses more.
     package init(role: Role, maxStreams: Int, limits: FlowLimits = FlowLimits()) {
@@ -76,6 +80,8 @@ package struct Multiplexer {
     /// Bytes waiting to be sent.
     package var queuedBytes: Int { streams.values.reduce(urgent.readableBytes) { $0 + $1.outbound.bytes } }
     package var hasOutput: Bool { urgent.readableBytes > 0 || !ready.isEmpty }
+    /// Frames that answer the peer's (credit, resets) and wait to be sent; no credit bounds them.
+    package internal(set) var waitingAnswers = 0
     package var hasReadyStreams: Bool { !ready.isEmpty }
     package func isOpen(_ id: StreamID) -> Bool { streams[id] != nil }
     /// Whether `open` could succeed now.
@@ -130,6 +136,7 @@ extension Multiplexer {
         precondition(role == .gateway, "only the gateway opens streams")
         guard !isDraining, lastStreamID.rawValue < UInt32(Int32.max) else { return .draining }
         guard streams.count < maxStreams else { return .streamLimit }
+        guard urgent.readableBytes < Self.mostUrgentBytes else { return .memory }
         guard let grant = budget.openingGrant(limits: limits) else { return .memory }
         budget.reserve(grant)
         let id = StreamID(lastStreamID.rawValue + 1)
@@ -186,10 +193,13 @@ extension Multiplexer {
         streams[id] = stream
     }
 
+    /// Opens (gateway) or takes (agent) no more streams at once than this; those that are open go on.
+    package mutating func limitStreams(to count: Int) { maxStreams = min(maxStreams, max(0, count)) }
+
     /// Ends a stream at once. One that is gone is ignored.
     package mutating func reset(_ id: StreamID, _ code: ResetCode, detail: String = "") {
         guard streams[id] != nil else { return }
-        urgent.writeFrame(.reset(id, code, detail: detail))
+        answer(.reset(id, code, detail: detail))
         remove(id)
     }
 
@@ -200,7 +210,7 @@ extension Multiplexer {
             stream.receiveWindow.consumedAfterEnd(bytes, budget: &budget)
         } else {
             let increment = stream.receiveWindow.consumed(bytes, budget: &budget, limits: limits)
-            if increment > 0 { urgent.writeFrame(.window(id, increment: UInt32(increment))) }
+            if increment > 0 { answer(.window(id, increment: UInt32(increment))) }
         }
         streams[id] = stream
     }
@@ -210,6 +220,11 @@ extension Multiplexer {
         guard !isDraining else { return }
         isDraining = true
         urgent.writeFrame(.goAway(lastStreamID: lastStreamID, detail: detail))
+    }
+
+    mutating func answer(_ frame: Frame) {
+        urgent.writeFrame(frame)
+        waitingAnswers += 1
     }
 
     func mayTakeTurn(_ stream: Stream) -> Bool {

@@ -49,6 +49,11 @@ package final class Tunnel: Sendable {
         onLoop { $0.sendControl(text) }
     }
 
+    /// Opens no more streams at once than this, because the peer takes no more.
+    package func limitStreams(to count: Int) {
+        onLoop { $0.limitStreams(to: count) }
+    }
+
     /// Accepts (agent) or opens (gateway) no more streams and tells the peer; open streams go on.
     package func drain(detail: String) {
         onLoop { $0.drain(detail: detail) }
@@ -88,8 +93,8 @@ package protocol TunnelObserver: Sendable {
     func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)?
     /// The peer accepts no more streams.
     func tunnelDraining(_ detail: String)
-    /// About once per second.
-    func tunnelTicked()
+    /// A stream that the gateway opened was not taken, for want of room (agent only).
+    func streamRefused(_ code: ResetCode, detail: String)
     /// The last call.
     func tunnelClosed(_ reason: TunnelCloseReason)
 }
@@ -133,14 +138,12 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
     case silent
     /// This side is shutting down.
     case goingAway
-    /// A newer tunnel of the same agent, or its owner's decision, replaces it.
-    case replaced(String)
     case failed(String)
 
     /// RFC 6455 §7.4.1.
     var webSocketCode: UInt16 {
         switch self {
-        case .disconnected, .closedByPeer, .silent, .replaced: 1000
+        case .disconnected, .closedByPeer, .silent: 1000
         case .goingAway: 1001
         case .violated: 1002
         case .failed: 1011
@@ -154,7 +157,6 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
         case .violated(let violation): "protocol violation: \(violation)"
         case .silent: "silent"
         case .goingAway: "going away"
-        case .replaced(let by): "replaced: \(by)"
         case .failed(let error): "failed: \(error)"
         }
     }

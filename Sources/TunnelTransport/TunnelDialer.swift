@@ -48,7 +48,12 @@ package struct TunnelDialer: Sendable {
             connecting.whenSuccess { $0.close(promise: nil) }
         }
         promise.futureResult.whenComplete { _ in deadline.cancel() }
-        return try await promise.futureResult.get()
+        return try await withTaskCancellationHandler {
+            try await promise.futureResult.get()
+        } onCancel: {
+            promise.fail(CancellationError())
+            connecting.whenSuccess { $0.close(promise: nil) }
+        }
     }
 
     private func configure(

@@ -12,6 +12,10 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     /// Bytes of frames that go into one WebSocket message.
     private static let messageSize = 64 * 1024
+    /// Answers to frames that may wait for a peer that does not read.
+    private static let mostWaitingAnswers = 100_000
+    /// Bytes that may wait in the socket's buffer before another control message.
+    private static let mostWaitingBytes = 4 * 1024 * 1024
     /// How long to wait for the other side's goodbye.
     private static let goodbyeTimeout = TimeAmount.seconds(1)
 
@@ -102,7 +106,6 @@ package final class TunnelHandler: ChannelInboundHandler {
         case .ping: write(ByteBuffer(), opcode: WebSocketOpcode.ping)
         case .dead: close(.silent)
         }
-        observer.tunnelTicked()
     }
 
     // MARK: Receiving
@@ -128,12 +131,16 @@ package final class TunnelHandler: ChannelInboundHandler {
         case .binary(let frames):
             var frames = FrameReader(frames)
             while closeReason == nil, let frame = try frames.next() { carryOut(multiplexer.receive(frame)) }
+            guard multiplexer.waitingAnswers <= Self.mostWaitingAnswers else {
+                throw ProtocolViolation(.controlFlood, "answers to frames are not read")
+            }
         case .text(let text):
             guard observer.tunnelReceived(text) else {
                 throw ProtocolViolation(.controlFlood, "control messages arrive faster than they are handled")
             }
         case .ping(let payload):
-            write(payload, opcode: WebSocketOpcode.pong)
+            // A peer that does not read gets no answers it would have to read first (RFC 6455 §5.5.3 allows that).
+            if context?.channel.isWritable == true { write(payload, opcode: WebSocketOpcode.pong) }
         case .pong:
             break
         case .close(let code, let reason):
@@ -148,6 +155,7 @@ package final class TunnelHandler: ChannelInboundHandler {
         case .responded(let id, let head, let endStream): deliver(.head(head, endStream: endStream), to: id)
         case .data(let id, let bytes, let endStream): deliver(.data(bytes, endStream: endStream), to: id)
         case .trailers(let id, let fields): deliver(.trailers(fields), to: id)
+        case .refused(_, let code, let detail): observer.streamRefused(code, detail: detail)
         case .reset(let id, let code, let detail): deliver(.reset(code, detail: detail), to: id)
         case .draining(let unprocessed, let detail):
             for id in unprocessed { deliver(.reset(.refused, detail: detail), to: id) }
@@ -217,8 +225,12 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     func respond(_ id: StreamID, _ head: ResponseHead, endStream: Bool) {
         guard HeaderBlock.response(head).isSendable else {
-            reset(id, .backendInvalid, detail: "the answer's header fields are too large")
-            return
+            let detail = "the answer's header fields are too large, or not allowed in HTTP"
+            multiplexer.reset(id, .backendInvalid, detail: detail)
+            // The backend's answer must be stopped, too.
+            deliver(.reset(.backendInvalid, detail: detail), to: id)
+            if !isReading { endBurst() }
+            return scheduleFlush()
         }
         multiplexer.respond(id, head, endStream: endStream)
         if !multiplexer.isOpen(id) { forget(id) }
@@ -261,9 +273,17 @@ package final class TunnelHandler: ChannelInboundHandler {
     // MARK: Sending
 
     func sendControl(_ text: String) {
-        guard closeReason == nil else { return }
+        guard closeReason == nil, let context else { return }
+        // Streams wait for the socket; control messages do not, and must not pile up before a peer that reads nothing.
+        let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        guard waiting <= Self.mostWaitingBytes else {
+            return close(.violated(ProtocolViolation(.controlFlood, "control messages are not read")))
+        }
         write(ByteBuffer(string: text), opcode: WebSocketOpcode.text)
     }
+
+    /// Takes no more streams at once than this; those that are open go on.
+    func limitStreams(to count: Int) { multiplexer.limitStreams(to: count) }
 
     /// Everything that wants to be sent in this turn of the event loop leaves together.
     private func scheduleFlush() {

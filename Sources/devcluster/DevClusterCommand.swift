@@ -17,7 +17,7 @@ struct DevClusterCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
-        } catch where exitCode(for: error) == .validationFailure {
+        } catch  where exitCode(for: error) == .validationFailure {
             // One line that names the setting, without the whole usage behind it.
             let text = message(for: error).split(separator: "\n").first ?? "wrong arguments"
             FileHandle.standardError.write(Data("devcluster: \(text)\n".utf8))

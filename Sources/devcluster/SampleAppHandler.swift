@@ -20,6 +20,7 @@ final class SampleAppHandler: ChannelInboundHandler {
     private var exchange: Exchange?
     /// A download under way: how much is sent, how much there is.
     private var download: (sent: Int, total: Int)?
+    private var isDownloading = false
     private var timer: Scheduled<Void>?
 
     init(name: String, logger: Logger) {
@@ -60,7 +61,7 @@ final class SampleAppHandler: ChannelInboundHandler {
             send(.ok, ["content-type": "application/json"], received(exchange.head), context: context)
         case .bytes(let count):
             head(.ok, ["content-type": "application/octet-stream", "content-length": "\(count)"], context: context)
-            download = (0, count)
+            download = (exchange.head.method == .HEAD ? count : 0, count)
             continueDownload(context: context)
         case .checksum:
             let digest = exchange.digest.finalize()
@@ -94,8 +95,10 @@ final class SampleAppHandler: ChannelInboundHandler {
                 switch scalar {
                 case "\"": result += "\\\""
                 case "\\": result += "\\\\"
-                case _ where scalar.value < 0x20: result += "\\u00" + (scalar.value < 16 ? "0" : "")
-                    + String(scalar.value, radix: 16)
+                case _ where scalar.value < 0x20:
+                    result +=
+                        "\\u00" + (scalar.value < 16 ? "0" : "")
+                        + String(scalar.value, radix: 16)
                 default: result.unicodeScalars.append(scalar)
                 }
             }
@@ -148,9 +151,10 @@ final class SampleAppHandler: ChannelInboundHandler {
 
     /// Sends as much as the connection takes; the rest follows when it takes more.
     private func continueDownload(context: ChannelHandlerContext) {
-        guard let (start, total) = download else { return }
-        var sent = start
-        while sent < total, context.channel.isWritable {
+        // Flushing may report new writability from inside the write below; the loop then goes on by itself.
+        guard download != nil, !isDownloading else { return }
+        isDownloading = true
+        while let (sent, total) = download, sent < total, context.channel.isWritable {
             let count = min(64 * 1024, total - sent)
             var buffer = context.channel.allocator.buffer(capacity: count)
             buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { bytes in
@@ -160,14 +164,13 @@ final class SampleAppHandler: ChannelInboundHandler {
                 }
                 return count
             }
-            sent += count
+            download = (sent + count, total)
             context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
         }
-        if sent == total {
+        isDownloading = false
+        if let (sent, total) = download, sent == total {
             download = nil
             finish(context: context)
-        } else {
-            download = (sent, total)
         }
     }
 

@@ -1,13 +1,14 @@
 import ArgumentParser
 import ClusterAgent
-import Foundation
 import Logging
+import ProgramShell
 import Settings
 import Telemetry
 
 @main
-struct AgentCommand: AsyncParsableCommand {
-    private static let name = "pipeops-agent"
+struct AgentCommand: SettingsCommand {
+    static let name = "pipeops-agent"
+    static let environmentPrefix = AgentSettings.environmentPrefix
 
     static let configuration = CommandConfiguration(
         commandName: name,
@@ -17,9 +18,7 @@ struct AgentCommand: AsyncParsableCommand {
             gateway's requests to them through a tunnel that the agent itself dials. Nothing in the cluster is opened \
             to the outside.
 
-            Each setting can be given as a flag, as the environment variable in brackets, or under the flag's name in \
-            the file that --config names; a flag counts before the environment, the environment before the file. \
-            Durations are written as 500ms, 30s, 2m or 1h, sizes as 512KiB, 64MiB or 1GiB.
+            \(settingsHelp)
             """,
         version: ProgramVersion.current)
 
@@ -28,42 +27,19 @@ struct AgentCommand: AsyncParsableCommand {
     @OptionGroup(title: "Times and limits") var limits: LimitOptions
     @OptionGroup(title: "Operation") var operation: OperationOptions
 
-    static func main() async {
-        do {
-            let command = try parse()
-            try await command.run()
-        } catch let error as SettingsError {
-            ProgramExit.fail(program: name, error.description, code: SettingsError.exitCode)
-        } catch  where exitCode(for: error) == .validationFailure {
-            ProgramExit.fail(program: name, message(for: error), code: SettingsError.exitCode)
-        } catch {
-            // --help and --version too arrive here.
-            exit(withError: error)
-        }
-    }
+    // By name: `@main` would take ArgumentParser's own, whose exit code for wrong input is another.
+    static func main() async { await start() }
 
     func run() async throws {
-        let reader = try SettingsReader<AgentSettings.Name>(
-            flags: flags, environment: ProcessInfo.processInfo.environment, prefix: AgentSettings.environmentPrefix)
-        let settings = try AgentSettings(reader)
-
-        LoggingSystem.bootstrap(format: settings.logFormat, level: settings.logLevel)
-        let logger = Logger(label: Self.name)
-        let metrics = PrometheusRegistry()
-        metrics.bootstrap()
-        logger.info(
-            "Starting pipeops-agent",
-            metadata: [
-                "version": "\(ProgramVersion.current)", "gateway_url": "\(settings.gatewayURL)",
-                "sync": "\(settings.sync)",
-            ])
-        do {
+        let settings = try AgentSettings(reader())
+        try await serve(format: settings.logFormat, level: settings.logLevel) { logger, metrics in
+            logger.info(
+                "Starting pipeops-agent",
+                metadata: [
+                    "version": "\(ProgramVersion.current)", "gateway_url": "\(settings.gatewayURL)",
+                    "sync": "\(settings.sync)",
+                ])
             try await ClusterAgentProgram.run(settings: settings, logger: logger, metrics: metrics)
-        } catch let error as SettingsError {
-            throw error
-        } catch {
-            logger.critical("Stopped by an error", metadata: ["error": "\(error)"])
-            throw ExitCode.failure
         }
     }
 }

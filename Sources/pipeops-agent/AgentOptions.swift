@@ -116,13 +116,19 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "The longest wait for the head of a response. Default: 30s. [PIPEOPS_AGENT_RESPONSE_TIMEOUT]",
+            """
+            The longest wait for the head of a response; a backstop behind the gateway's own, shorter limit. \
+            Default: 10m. [PIPEOPS_AGENT_RESPONSE_TIMEOUT]
+            """,
             valueName: "duration"))
     var responseTimeout: String?
 
     @Option(
         help: .init(
-            "How long a body may stand still in one direction. Default: 5m. [PIPEOPS_AGENT_IDLE_TIMEOUT]",
+            """
+            How long a body may stand still in one direction; a backstop behind the gateway's own, shorter limit. \
+            Default: 1h. [PIPEOPS_AGENT_IDLE_TIMEOUT]
+            """,
             valueName: "duration"))
     var idleTimeout: String?
 

@@ -37,7 +37,7 @@ struct ExposureDetectorTests {
         var cluster = Cluster()
         cluster.services = [Sample.service("my-app")]
         let found = Finding(clusterType: .private, reason: .noIngressController)
-        #expect(cluster.observe(at: 0) == Action(finding: found, replaced: Self.start))
+        #expect(cluster.observe(at: 0) == Action(finding: found))
     }
 
     @Test(
@@ -48,7 +48,7 @@ struct ExposureDetectorTests {
     func noLoadBalancer(type: String?, reason: ExposureDetector.Reason) {
         var cluster = Cluster()
         cluster.services = [Cluster.controller(type)]
-        #expect(cluster.observe(at: 0) == Action(finding: Self.finding(.private, reason), replaced: Self.start))
+        #expect(cluster.observe(at: 0) == Action(finding: Self.finding(.private, reason)))
     }
 
     @Test(
@@ -61,7 +61,7 @@ struct ExposureDetectorTests {
         cluster.services = [Cluster.controller("LoadBalancer", address: address)]
         #expect(
             cluster.observe(at: 0)
-                == Action(finding: Self.finding(.public, .loadBalancerHasAddress), replaced: Self.start))
+                == Action(finding: Self.finding(.public, .loadBalancerHasAddress)))
     }
 
     @Test("At the start a load balancer without address is undecided until the grace period ends, then private")
@@ -70,11 +70,11 @@ struct ExposureDetectorTests {
         cluster.services = [Cluster.controller("LoadBalancer")]
         let pending = Self.finding(.unknown, .loadBalancerPending)
         #expect(
-            cluster.observe(at: 10) == Action(finding: pending, replaced: Self.start, lookAgainAt: .seconds(130)))
+            cluster.observe(at: 10) == Action(finding: pending, lookAgainAt: .seconds(130)))
         #expect(cluster.observe(at: 129) == Action(finding: pending, lookAgainAt: .seconds(130)))
         #expect(
             cluster.observe(at: 130)
-                == Action(finding: Self.finding(.private, .loadBalancerWithoutAddress), replaced: pending))
+                == Action(finding: Self.finding(.private, .loadBalancerWithoutAddress)))
         #expect(cluster.observe(at: 500) == Action(finding: Self.finding(.private, .loadBalancerWithoutAddress)))
     }
 
@@ -96,7 +96,6 @@ struct ExposureDetectorTests {
         cluster.services = [Cluster.controller("LoadBalancer", address: .init(ip: "203.0.113.7"))]
         let action = cluster.observe(at: 300)
         #expect(action.finding.clusterType == .public)
-        #expect(action.replaced?.clusterType == .private)
     }
 
     @Test("An address that is taken away: public for the grace period, then private; given back, public at once")

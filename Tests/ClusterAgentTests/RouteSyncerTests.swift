@@ -3,6 +3,7 @@ import KubernetesAPI
 import Logging
 import Routing
 import Synchronization
+import TestSupport
 import Testing
 import TunnelProtocol
 
@@ -20,7 +21,7 @@ struct RouteSyncerTests {
             return RouteSyncer(
                 clusterUUID: "abc-123", ledger: ledger, isPrivate: { true },
                 onAffected: { keys in self.affected.withLock { $0.append(keys) } }, downAfter: downAfter,
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                logger: .silent)
         }
 
         func submit(_ name: String) throws {

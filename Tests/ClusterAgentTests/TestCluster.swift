@@ -1,6 +1,7 @@
 import DevCluster
 import KubernetesAPI
 import Logging
+import TestSupport
 
 /// An embedded API server for the length of a test.
 enum TestCluster {
@@ -12,7 +13,7 @@ enum TestCluster {
                     server: ServerAddress(isTLS: true, host: "127.0.0.1", port: cluster.port),
                     certificateAuthority: Array(cluster.certificateAuthorityPEM.utf8),
                     credentials: .token(cluster.token)),
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, userAgent: "pipeops-agent-tests")
+                logger: .silent, userAgent: "pipeops-agent-tests")
             do {
                 try await body(client)
             } catch {

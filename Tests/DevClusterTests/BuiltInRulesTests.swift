@@ -117,10 +117,14 @@ struct IngressTests {
             (#"{"rules":[{"http":{"paths":[]}}]}"#, "spec.rules[0].http.paths"),
             (#"{"defaultBackend":{}}"#, "spec.defaultBackend"),
             (#"{"defaultBackend":{"service":{"name":"a"}}}"#, "spec.defaultBackend.service.port"),
-            (#"{"defaultBackend":{"service":{"name":"a","port":{"number":80}},"resource":{"kind":"A","name":"b"}}}"#,
-             "spec.defaultBackend"),
-            (#"{"defaultBackend":{"service":{"name":"a","port":{"number":80,"name":"http"}}}}"#,
-             "spec.defaultBackend.service.port"),
+            (
+                #"{"defaultBackend":{"service":{"name":"a","port":{"number":80}},"resource":{"kind":"A","name":"b"}}}"#,
+                "spec.defaultBackend"
+            ),
+            (
+                #"{"defaultBackend":{"service":{"name":"a","port":{"number":80,"name":"http"}}}}"#,
+                "spec.defaultBackend.service.port"
+            ),
         ])
     func invalid(spec: String, field: String) throws {
         var cluster = Cluster()
@@ -141,7 +145,9 @@ struct IngressTests {
     func paths(type: String, path: String, valid: Bool) {
         var cluster = Cluster()
         var ingress = Cluster.ingress("a")
-        var entry: JSONValue = ["path": .string(path), "backend": ["service": ["name": "w", "port": ["name": "http"]]]]
+        var entry: JSONValue = [
+            "path": .string(path), "backend": ["service": ["name": "w", "port": ["name": "http"]]],
+        ]
         if !type.isEmpty { entry["pathType"] = .string(type) }
         ingress["spec"] = ["rules": [["host": "*.example.com", "http": ["paths": [entry]]]]]
         #expect(cluster.call("POST", Cluster.ingresses, ingress).code == (valid ? 201 : 422))
@@ -205,7 +211,9 @@ struct EventTests {
         #expect(cells[1...3] == ["Normal", "Synced", "ingress/a"])
     }
 
-    @Test("An event must say what, who and about what", arguments: ["eventTime", "reportingController", "action", "reason", "type"])
+    @Test(
+        "An event must say what, who and about what",
+        arguments: ["eventTime", "reportingController", "action", "reason", "type"])
     func required(field: String) {
         var cluster = Cluster()
         var event = Self.event

@@ -124,7 +124,9 @@ struct ClusterStateTests {
     @Test("The generation counts changes of the specification only")
     func generation() {
         var cluster = Cluster()
-        #expect(cluster.call("POST", Cluster.ingresses, Cluster.ingress("a")).document.integer("metadata", "generation") == 1)
+        #expect(
+            cluster.call("POST", Cluster.ingresses, Cluster.ingress("a")).document.integer("metadata", "generation")
+                == 1)
         let labelled = cluster.merge("\(Cluster.ingresses)/a", ["metadata": ["labels": ["x": "y"]]])
         #expect(labelled.document.integer("metadata", "generation") == 1)
         let status: JSONValue = ["status": ["loadBalancer": ["ingress": [["ip": "1.2.3.4"]]]]]
@@ -140,7 +142,9 @@ struct ClusterStateTests {
         let status: JSONValue = ["loadBalancer": ["ingress": [["ip": "1.2.3.4"]]]]
         let ignored = cluster.merge("\(Cluster.ingresses)/a", ["status": status]).document
         #expect(ignored["status"] == nil)
-        let patch: JSONValue = ["status": status, "spec": ["ingressClassName": "x"], "metadata": ["labels": ["a": "b"]]]
+        let patch: JSONValue = [
+            "status": status, "spec": ["ingressClassName": "x"], "metadata": ["labels": ["a": "b"]],
+        ]
         let changed = cluster.merge("\(Cluster.ingresses)/a/status", patch).document
         #expect(changed["status"] == status)
         #expect(changed[path: ["spec", "ingressClassName"]] == nil)
@@ -212,7 +216,8 @@ struct ClusterStateTests {
         for policy in ["Background", "Foreground", "Orphan"] {
             let owner = cluster.call("POST", Cluster.configMaps, Cluster.named("owner")).document
             let reference: JSONValue = [
-                "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner[path: ["metadata", "uid"]] ?? .null,
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "owner",
+                "uid": owner[path: ["metadata", "uid"]] ?? .null,
             ]
             let child: JSONValue = ["metadata": ["name": "child", "ownerReferences": [reference]]]
             cluster.call("POST", Cluster.configMaps, child)
@@ -277,7 +282,8 @@ struct ClusterStateTests {
     func serverSideApply() {
         var cluster = Cluster()
         let target = "\(Cluster.configMaps)/a"
-        #expect(cluster.apply(target, ["metadata": ["name": "a"], "data": ["x": "1", "y": "1"]], manager: "m").code == 201)
+        #expect(
+            cluster.apply(target, ["metadata": ["name": "a"], "data": ["x": "1", "y": "1"]], manager: "m").code == 201)
         let conflict = cluster.apply(target, ["data": ["x": "2"]], manager: "n")
         #expect(conflict.code == 409)
         #expect(conflict.document.text("message").contains(#"conflict with "m" using v1: .data.x"#))

@@ -67,7 +67,8 @@ struct TimestampTests {
         #expect(Timestamp("2024-01-01T00:00:00.5Z")?.microTime == "2024-01-01T00:00:00.500000Z")
     }
 
-    @Test("What is no time is refused", arguments: ["", "2024-01-01", "2024-13-01T00:00:00Z", "2024-01-01T00:00:00", "x"])
+    @Test(
+        "What is no time is refused", arguments: ["", "2024-01-01", "2024-13-01T00:00:00Z", "2024-01-01T00:00:00", "x"])
     func malformed(text: String) {
         #expect(Timestamp(text) == nil)
     }

@@ -26,7 +26,8 @@ struct Kubectl {
         process.executableURL = URL(fileURLWithPath: Self.path ?? "kubectl")
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging([
-            "KUBECONFIG": kubeconfig, "HOME": directory.path, "KUBECACHEDIR": directory.appendingPathComponent("c").path,
+            "KUBECONFIG": kubeconfig, "HOME": directory.path,
+            "KUBECACHEDIR": directory.appendingPathComponent("c").path,
         ]) { $1 }
         let id = UUID().uuidString
         let output = directory.appendingPathComponent("out-\(id)")
@@ -177,7 +178,9 @@ struct KubectlTests {
             #expect(try await kubectl.succeed("get", "ingress").contains("www.example.com"))
             let wide = try await kubectl.succeed("get", "services", "-A", "-o", "wide")
             #expect(wide.contains("app=web"))
-            #expect(try await kubectl.succeed("get", "-f", "-", "-o", "name", input: Self.application).contains("service/web"))
+            #expect(
+                try await kubectl.succeed("get", "-f", "-", "-o", "name", input: Self.application).contains(
+                    "service/web"))
             #expect(try await kubectl.succeed("describe", "ingress", "web").contains("www.example.com"))
             #expect(try await kubectl.succeed("delete", "-f", "-", input: Self.application).contains("deleted"))
             #expect(try await kubectl.succeed("get", "ingress", "-o", "name").isEmpty)
@@ -210,7 +213,8 @@ struct KubectlTests {
         try await Kubectl.with { kubectl, _ in
             try await kubectl.succeed("apply", "-f", "-", input: Self.definition)
             try await kubectl.succeed("wait", "--for=condition=established", "crd/things.example.com", "--timeout=10s")
-            let thing = "{apiVersion: example.com/v1, kind: Thing, metadata: {name: t, namespace: default}, spec: {size: 1}}"
+            let thing =
+                "{apiVersion: example.com/v1, kind: Thing, metadata: {name: t, namespace: default}, spec: {size: 1}}"
             try await kubectl.succeed("apply", "-f", "-", input: thing)
             #expect(try await kubectl.succeed("apply", "-f", "-", input: thing).contains("unchanged"))
             let unknown = try await kubectl.fail(
@@ -253,7 +257,8 @@ struct KubectlTests {
             try await kubectl.succeed("create", "namespace", "team")
             try await kubectl.succeed("create", "configmap", "c", "-n", "team", "--from-literal=a=b")
             try await kubectl.succeed("create", "secret", "generic", "s", "-n", "team", "--from-literal=token=abc")
-            #expect(try await kubectl.succeed("get", "secret", "s", "-n", "team", "-o", "jsonpath={.data.token}") == "YWJj")
+            #expect(
+                try await kubectl.succeed("get", "secret", "s", "-n", "team", "-o", "jsonpath={.data.token}") == "YWJj")
             try await kubectl.succeed(
                 "create", "-f", "-",
                 input: "{apiVersion: v1, kind: ConfigMap, metadata: {name: d, namespace: team}, data: {x: '1'}}")
@@ -261,6 +266,23 @@ struct KubectlTests {
                 "replace", "-f", "-",
                 input: "{apiVersion: v1, kind: ConfigMap, metadata: {name: d, namespace: team}, data: {x: '2'}}")
             #expect(try await kubectl.succeed("get", "cm", "d", "-n", "team", "-o", "jsonpath={.data.x}") == "2")
+            for arguments in [
+                ["serviceaccount", "sa"], ["service", "clusterip", "svc", "--tcp=80:8080"],
+                ["deployment", "web", "--image=example/web", "--port=80", "--replicas=2"],
+                ["ingress", "ing", "--rule=a.example.com/x*=svc:80"], ["role", "r", "--verb=get", "--resource=pods"],
+                ["rolebinding", "rb", "--role=r", "--serviceaccount=team:sa"],
+                ["poddisruptionbudget", "pdb", "--selector=app=web", "--min-available=1"],
+            ] {
+                let result = try await kubectl.run(["create"] + arguments + ["-n", "team"], input: nil)
+                #expect(result.code == 0, "create \(arguments): \(result.errors)")
+            }
+            let rule = try await kubectl.succeed(
+                "get", "ingress", "ing", "-n", "team", "-o", "jsonpath={.spec.rules[0]}")
+            let backend = #""backend":{"service":{"name":"svc","port":{"number":80}}}"#
+            #expect(rule.contains(#""host":"a.example.com""#) && rule.contains(backend))
+            let replicas = try await kubectl.succeed(
+                "get", "deployment", "web", "-n", "team", "-o", "jsonpath={.spec.replicas} {..containerPort}")
+            #expect(replicas == "2 80")
             try await kubectl.succeed("delete", "namespace", "team")
             #expect(try await kubectl.succeed("get", "configmaps", "-A", "-o", "name").isEmpty)
             #expect(try await kubectl.succeed("auth", "can-i", "create", "pods").contains("yes"))

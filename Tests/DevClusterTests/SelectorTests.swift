@@ -17,7 +17,8 @@ struct SelectorTests {
         #expect(try LabelSelector(text).matches(labels) == selected)
     }
 
-    @Test("A label selector that cannot be read is a bad request", arguments: ["a in b", "=x", "a in (b", "a ~ b", "n>x"])
+    @Test(
+        "A label selector that cannot be read is a bad request", arguments: ["a in b", "=x", "a in (b", "a ~ b", "n>x"])
     func malformed(text: String) {
         let status = #expect(throws: APIStatus.self) { try LabelSelector(text) }
         #expect(status?.code == 400)

@@ -86,18 +86,18 @@ struct ServerSideApplyTests {
             ["spec": ["ports": [["port": 81], ["port": 80, "protocol": "TCP", "targetPort": 8080]]]], by: "y",
             to: live)
         let expected6: JSONValue = [
-                "spec": [
-                    "ports": [
-                        ["port": 80, "name": "a", "protocol": "TCP", "targetPort": 8080], ["port": 81],
-                    ]
+            "spec": [
+                "ports": [
+                    ["port": 80, "name": "a", "protocol": "TCP", "targetPort": 8080], ["port": 81],
                 ]
             ]
+        ]
         #expect(both.object == expected6)
         // x's element stays because y shares it, but loses what only x owned in it.
         let less = try apply(["spec": ["ports": []]], by: "x", to: both)
         let expected7: JSONValue = [
-                "spec": ["ports": [["port": 80, "protocol": "TCP", "targetPort": 8080], ["port": 81]]]
-            ]
+            "spec": ["ports": [["port": 80, "protocol": "TCP", "targetPort": 8080], ["port": 81]]]
+        ]
         #expect(less.object == expected7)
     }
 

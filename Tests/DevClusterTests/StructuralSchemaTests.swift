@@ -19,8 +19,8 @@ struct StructuralSchemaTests {
               kept: {type: string, nullable: true, default: x}
             """)
         let expected1: JSONValue = [
-                    "mode": "auto", "nested": ["size": 3], "list": [["tls": false], ["tls": true]], "kept": .null,
-                ]
+            "mode": "auto", "nested": ["size": 3], "list": [["tls": false], ["tls": true]], "kept": .null,
+        ]
         #expect(schema.defaulted(["list": [[:], ["tls": true]], "mode": .null, "kept": .null]) == expected1)
     }
 
@@ -42,9 +42,9 @@ struct StructuralSchemaTests {
                 "map": ["k": ["v": "1", "w": 2]], "list": [["a": "1"], ["b": "2"]],
             ], removed: &removed)
         let expected2: JSONValue = [
-                "known": ["a": "1"], "open": ["x": ["y": 1], "a": [:]], "map": ["k": ["v": "1"]],
-                "list": [["a": "1"], [:]],
-            ]
+            "known": ["a": "1"], "open": ["x": ["y": 1], "a": [:]], "map": ["k": ["v": "1"]],
+            "list": [["a": "1"], [:]],
+        ]
         #expect(pruned == expected2)
         #expect(Set(removed) == ["known.b", "open.a.z", "other", "map.k.w", "list[1].b"])
     }
@@ -62,7 +62,8 @@ struct StructuralSchemaTests {
             ("{type: array, items: {type: integer}, minItems: 1}", "[]", "FieldValueInvalid"),
             ("{type: array, items: {type: integer}, maxItems: 1}", "[1, 2]", "FieldValueTooMany"),
             ("{type: array, items: {type: integer}, x-kubernetes-list-type: set}", "[1, 1]", "FieldValueDuplicate"),
-            ("{type: string}", "~", "FieldValueTypeInvalid"), ("{x-kubernetes-int-or-string: true}", "[]", "FieldValueTypeInvalid"),
+            ("{type: string}", "~", "FieldValueTypeInvalid"),
+            ("{x-kubernetes-int-or-string: true}", "[]", "FieldValueTypeInvalid"),
         ])
     func violations(schemaText: String, value: String, reason: String) throws {
         let outer = try schema("{type: object, properties: {v: \(schemaText)}}")

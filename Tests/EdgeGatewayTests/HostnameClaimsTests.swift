@@ -57,6 +57,13 @@ struct HostnameClaimsTests {
         #expect(claims.activeRouteCount(of: "b") == 1)
     }
 
+    @Test("a wildcard that covers the gateway's own domain belongs to nobody")
+    mutating func coveringWildcard() throws {
+        let change = send(.add, [try Self.route("*.pipeops.io"), try Self.route("*.other.io")], from: "a")
+        #expect(change.rejected.map(\.host) == ["*.pipeops.io"])
+        #expect(change.accepted == 1)
+    }
+
     @Test("a released name makes its contenders send again, and then it is theirs")
     mutating func release() throws {
         let route = try Self.route("shop.example.com")

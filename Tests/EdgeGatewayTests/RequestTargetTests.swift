@@ -39,6 +39,16 @@ struct RequestTargetTests {
         #expect(try read("/compare/a...b").path == "/compare/a...b")
     }
 
+    @Test("a coding other than chunked is not silently taken off")
+    func codings() {
+        for coding in ["gzip, chunked", "identity"] {
+            let fields: HTTPHeaders = ["Host": "a.test", "Transfer-Encoding": coding]
+            #expect(throws: ExchangeFailure.self) {
+                try RequestTarget(HTTPRequestHead(version: .http1_1, method: .POST, uri: "/", headers: fields))
+            }
+        }
+    }
+
     @Test("OPTIONS * is a target too")
     func asterisk() throws {
         #expect(try read("*", method: .OPTIONS).target == "*")
@@ -48,6 +58,9 @@ struct RequestTargetTests {
     func bad() {
         for hosts in [[], ["a.test", "b.test"], ["a.test", "a.test"], [""]] {
             #expect(throws: ExchangeFailure.self) { try read("/", hosts: hosts) }
+        }
+        for host in ["a.test:80@evil", "a.test:abc/../x", "a.test:123456", "a test", "[::1", "a.test/"] {
+            #expect(throws: ExchangeFailure.self) { try read("/", hosts: [host]) }
         }
         #expect(throws: ExchangeFailure.self) { try read("a.test:443", method: .CONNECT) }
         #expect(throws: ExchangeFailure.self) { try read("nonsense") }

@@ -54,12 +54,11 @@ struct RouteCacheTests {
         #expect(route.strippedRequestFields == ["x-a"])
     }
 
-    @Test("changes take effect in their order, in whichever order they come")
+    @Test("of two changes to a host the later one holds, in whichever order they come")
     func order() throws {
         let cache = RouteCache(timeouts: .init())
         let host = try Hostname("one.test")
         cache.replace([host: [try Self.entry("one.test", cluster: "b")]], sequence: 2)
-        if case .noSuchHost = cache.lookup(host: "one.test", path: "/") {} else { Issue.record("came too early") }
         cache.replace([host: []], sequence: 1)
         guard case .found(let route) = cache.lookup(host: "one.test", path: "/") else {
             Issue.record("the release undid the claim that followed it")

@@ -14,14 +14,14 @@ struct TunnelRegistryTests {
             nil
         }
         func tunnelDraining(_ detail: String) {}
-        func tunnelTicked() {}
+        func streamRefused(_ code: ResetCode, detail: String) {}
         func tunnelClosed(_ reason: TunnelCloseReason) {}
     }
 
-    private func tunnel(_ id: String) throws -> ConnectedTunnel {
+    private func tunnel(_ id: String, agent: String? = nil) throws -> ConnectedTunnel {
         let tunnel = try Tunnel.install(
             on: EmbeddedChannel(), configuration: TunnelConfiguration(role: .gateway), observer: Deaf())
-        return ConnectedTunnel(id: id, tunnel: tunnel)
+        return ConnectedTunnel(id: id, tunnel: tunnel, agentID: agent ?? id)
     }
 
     @Test("a cluster without a tunnel has none, and others' tunnels are not its own")
@@ -40,6 +40,17 @@ struct TunnelRegistryTests {
         for tunnel in tunnels {
             for _ in 0..<3 { #expect(registry.choose(for: "a", on: tunnel.tunnel.eventLoop)?.id == tunnel.id) }
         }
+    }
+
+    @Test("a tunnel takes the place of an older one of the same agent, and of no other")
+    func superseded() throws {
+        let registry = TunnelRegistry()
+        registry.add(try tunnel("1", agent: "x"), of: "a")
+        registry.add(try tunnel("2", agent: "y"), of: "a")
+        registry.add(try tunnel("3", agent: "x"), of: "b")
+        let gone = registry.add(try tunnel("4", agent: "x"), of: "a")
+        #expect(gone.map(\.id) == ["1"])
+        #expect(Set(registry.all.map(\.id)) == ["2", "3", "4"])
     }
 
     @Test("otherwise each has its turn, except the one to avoid")

@@ -2,6 +2,7 @@ import ClusterAgent
 import EdgeGateway
 import NIOCore
 import NIOHTTP1
+import TestSupport
 import Testing
 import TunnelProtocol
 

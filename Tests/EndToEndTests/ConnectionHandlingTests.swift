@@ -1,6 +1,7 @@
 import EdgeGateway
 import HTTPExchange
 import NIOCore
+import TestSupport
 import Testing
 import TunnelProtocol
 
@@ -43,6 +44,52 @@ struct ConnectionHandlingTests {
                 #expect(response.text == "ok")
                 #expect(response.head["Connection"] == ["keep-alive"])
             }
+            client.close()
+        }
+    }
+
+    @Test("a request that offers another protocol is answered, and the connection is closed behind it")
+    func upgradeOffered() async throws {
+        try await withStack { backend in
+            try await backend.answerAll()
+        } _: { stack in
+            let answer = try await raw(
+                stack,
+                "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+                    + "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n")
+            #expect(status(answer) == 200)
+            #expect(answer.contains("Connection: close"))
+        }
+    }
+
+    @Test("a client that reads none of its pipelined answers gets few of them made")
+    func unreadPipeline() async throws {
+        let asked = Box<Int>()
+        try await withStack { backend in
+            let body = String(repeating: "x", count: 200_000)
+            var count = 0
+            while true {
+                _ = try await backend.head()
+                count += 1
+                asked.set(count)
+                try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+            }
+        } _: { stack in
+            let client = try await stack.connect()
+            let total = 400
+            try await client.send(
+                String(repeating: "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n", count: total))
+            // Socket buffers take a few megabytes; 400 answers are eighty.
+            try await eventually("the first answers are made") { (asked.value ?? 0) > 0 }
+            var last = 0
+            try await eventually("no more answers are made") {
+                let now = asked.value ?? 0
+                defer { last = now }
+                try await Task.sleep(for: .milliseconds(300))
+                return now == last
+            }
+            #expect(last < total / 2)
+            for _ in 0..<total { #expect(try await client.response().status == 200) }
             client.close()
         }
     }
@@ -188,7 +235,7 @@ struct ConnectionHandlingTests {
             #expect(response.status == 503)
             #expect(response.text.contains(#""code":"cluster_offline""#))
             #expect(response.head["Retry-After"].first.flatMap(Int.init) ?? 0 > 0)
-            #expect(ContinuousClock.now - start < .seconds(1))
+            #expect(ContinuousClock.now - start < .seconds(5))
         }
     }
 

@@ -2,6 +2,7 @@ import Crypto
 import EdgeGateway
 import NIOCore
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Slow ends and large bodies", .timeLimit(.minutes(1)), .serialized)

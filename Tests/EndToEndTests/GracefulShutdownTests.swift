@@ -1,6 +1,7 @@
 import EdgeGateway
 import NIOCore
 import ServiceLifecycleTestKit
+import TestSupport
 import Testing
 
 @Suite("Ending without breaking what is open", .timeLimit(.minutes(1)))

@@ -1,4 +1,5 @@
 import NIOCore
+import TestSupport
 import Testing
 
 @Suite("What passes through unchanged", .timeLimit(.minutes(1)))

@@ -1,5 +1,6 @@
 import EdgeGateway
 import NIOCore
+import TestSupport
 import Testing
 import TunnelProtocol
 import TunnelTransport
@@ -29,7 +30,7 @@ struct TunnelLossTests {
             #expect(response.status == 503)
             #expect(response.text.contains(#""code":"tunnel_lost""#))
             #expect(response.head["Retry-After"].count == 1)
-            #expect(ContinuousClock.now - start < .seconds(1))
+            #expect(ContinuousClock.now - start < .seconds(5))
             try await eventually("the agent's routes are sent again") { stack.sync.acks.count == 2 }
             try await eventually("service returns") {
                 let again = try await stack.request()

@@ -30,6 +30,20 @@ struct ExchangeStateMachineTests {
         }
     }
 
+    @Test("Informational heads are forwarded up to a bound, and do not put the wait for the final one off")
+    func informationalHeads() {
+        var machine = State.sent.machine
+        let deadline = machine.deadline
+        var forwarded = 0
+        for _ in 0..<1000 {
+            let later = Self.start + .seconds(1)
+            if machine.responseHead(isInformational: true, isEnd: false, now: later) == .forward { forwarded += 1 }
+        }
+        #expect(forwarded == 16)
+        #expect(machine.deadline == deadline)
+        #expect(machine.responseHead(isInformational: false, isEnd: true, now: Self.start) == .forwardAndFinish)
+    }
+
     @Test("A request with a body and its answer, from beginning to end")
     func transcript() {
         var machine = State.sending.machine

@@ -20,6 +20,15 @@ struct ForwardingTests {
         "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.com:8443",
     ]
 
+    @Test("Trailers lose what means something only before a body")
+    func trailers() {
+        let fields: HTTPHeaders = [
+            "grpc-status": "0", "Content-Length": "5", "Set-Cookie": "a=b", "Transfer-Encoding": "chunked",
+            "X-Checksum": "1",
+        ]
+        #expect(lines(HopByHop.trailers(from: fields)) == ["grpc-status: 0", "X-Checksum: 1"])
+    }
+
     @Test("End-to-end fields pass untouched, in order and with their spelling")
     func endToEnd() {
         let fields: HTTPHeaders = [

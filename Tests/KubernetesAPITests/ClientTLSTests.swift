@@ -2,6 +2,7 @@ import KubernetesAPI
 import Logging
 import NIOHTTP1
 import NIOSSL
+import TestSupport
 import Testing
 
 @Suite("TLS to the API server")
@@ -14,9 +15,7 @@ struct ClientTLSTests {
         _ pair: TestCertificates.Pair? = nil, clientAuthority: String? = nil
     ) throws -> NIOSSLContext {
         let pair = try pair ?? certificates.server
-        var settings = TLSConfiguration.makeServerConfiguration(
-            certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pair.certificate.utf8)).map { .certificate($0) },
-            privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pair.key.utf8), format: .pem)))
+        var settings = try pair.serverConfiguration()
         if let clientAuthority {
             settings.certificateVerification = .noHostnameVerification
             settings.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(clientAuthority.utf8)))
@@ -76,7 +75,7 @@ struct ClientTLSTests {
     func serverName() async throws {
         let named = try context(certificates.namedServer)
         await #expect(throws: KubernetesError.self) { try await fetch(named) }
-        let requests = try await fetch(named) { $0.tlsServerName = "api.kubernetes.test" }
+        let requests = try await fetch(named) { $0.tlsServerName = TestCertificates.name }
         #expect(requests.first?.headers["host"].count == 1)
         #expect(requests.first?.headers.first(name: "host")?.hasPrefix("127.0.0.1:") == true)
         await #expect(throws: KubernetesError.self) { try await fetch(named) { $0.tlsServerName = "other.test" } }

@@ -2,6 +2,7 @@ import KubernetesAPI
 import Logging
 import Metrics
 import MetricsTestKit
+import TestSupport
 import Testing
 
 @Suite("Request metrics")

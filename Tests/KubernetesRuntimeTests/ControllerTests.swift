@@ -1,23 +1,31 @@
 import KubernetesAPI
-import KubernetesRuntime
 import Logging
 import Metrics
 import MetricsTestKit
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 import Testing
+
+@testable import KubernetesRuntime
 
 @Suite("Controller")
 struct ControllerTests {
     private struct Failure: Error {}
+
+    /// A reconciler made of a closure.
+    private struct ClosureReconciler: Reconciler {
+        let body: @Sendable (String) async throws -> ReconcileResult
+        func reconcile(_ key: String) async throws -> ReconcileResult { try await body(key) }
+    }
 
     private func controller(
         workers: Int = 1, queue: WorkQueue<String>, waitFor caches: [any CacheSync] = [],
         _ body: @escaping @Sendable (String) async throws -> ReconcileResult
     ) -> Controller<String> {
         Controller(
-            name: "test", workers: workers, queue: queue, reconciler: ClosureReconciler(body), waitFor: caches,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            name: "test", workers: workers, queue: queue, reconciler: ClosureReconciler(body: body), waitFor: caches,
+            logger: .silent)
     }
 
     private func quickQueue() -> WorkQueue<String> {
@@ -125,25 +133,32 @@ struct ControllerTests {
     @Test("nothing is reconciled before the caches have synced")
     func waitsForCaches() async throws {
         final class Cache: CacheSync {
-            let isOpen = Mutex(false)
-            var hasSynced: Bool { isOpen.withLock { $0 } }
+            private let latch = Latch()
+            private let asked = Mutex(false)
+            var isAwaited: Bool { asked.withLock { $0 } }
+            var hasSynced: Bool { latch.isOpen }
             func waitUntilSynced() async throws {
-                while !hasSynced { try await Task.sleep(for: .milliseconds(1)) }
+                asked.withLock { $0 = true }
+                try await latch.wait()
             }
+            func sync() { latch.open() }
         }
-        let cache = Cache()
+        let caches = [Cache(), Cache()]
         let queue = quickQueue()
-        let early = Mutex<Bool?>(nil)
-        let controller = controller(queue: queue, waitFor: [cache]) { _ in
-            early.withLock { $0 = !cache.hasSynced }
+        let rounds = CallCount()
+        let controller = controller(queue: queue, waitFor: caches) { _ in
+            _ = rounds.next()
             return .done
         }
+        queue.add("a")
         try await withRunning(controller.run) {
-            queue.add("a")
-            try await Task.sleep(for: .milliseconds(20))
-            cache.isOpen.withLock { $0 = true }
-            try await eventually("the key") { early.withLock { $0 } != nil }
-            #expect(early.withLock { $0 } == false)
+            for cache in caches {
+                try await eventually("the controller waits for the cache") { cache.isAwaited }
+                #expect(queue.depth == 1)
+                #expect(rounds.value == 0)
+                cache.sync()
+            }
+            try await eventually("the key") { rounds.value == 1 }
         }
     }
 

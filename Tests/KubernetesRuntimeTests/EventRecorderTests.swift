@@ -4,6 +4,7 @@ import KubernetesRuntime
 import Logging
 import NIOHTTP1
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Event recorder")
@@ -16,7 +17,7 @@ struct EventRecorderTests {
     ) -> EventRecorder {
         EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent", instance: "agent-0", settings: settings,
-            capacity: capacity, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            capacity: capacity, logger: .silent)
     }
 
     @Test("an event is created as events.k8s.io/v1 demands, its repetition is patched in as a series")

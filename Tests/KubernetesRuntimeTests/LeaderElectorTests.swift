@@ -4,12 +4,16 @@ import KubernetesRuntime
 import Logging
 import NIOHTTP1
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Leader elector on a scripted server")
 struct LeaderElectorTests {
     private static let settings = LeaderElectionState.Settings(
         leaseDuration: .seconds(2), renewDeadline: .milliseconds(1200), retryPeriod: .milliseconds(100))
+
+    /// A leader waits to renew, and for the end of its time; one who stands by waits to ask again.
+    private static let sleepersAtRest = 3
 
     /// One Lease, with the server's optimistic locking; a client that is cut off gets no answers.
     private final class LeaseServer: Sendable {
@@ -18,6 +22,8 @@ struct LeaderElectorTests {
             var version = 0
             var cutOff: Set<String> = []
             var holders: [String] = []
+            /// The requests of each client.
+            var requests: [String: Int] = [:]
         }
 
         private struct Patch: Decodable {
@@ -31,6 +37,7 @@ struct LeaderElectorTests {
         func handle(_ request: ScriptedServer.Request, _ exchange: ScriptedServer.Exchange) async throws {
             let agent = request.headers.first(name: "user-agent") ?? ""
             let answer = try state.withLock { state -> (Int, String)? in
+                state.requests[agent, default: 0] += 1
                 if state.cutOff.contains(agent) { return nil }
                 switch request.method {
                 case "GET":
@@ -59,6 +66,8 @@ struct LeaderElectorTests {
 
         func cutOff(_ agent: String) { state.withLock { _ = $0.cutOff.insert(agent) } }
         var holders: [String] { state.withLock { $0.holders } }
+        var version: Int { state.withLock { $0.version } }
+        func requests(of agent: String) -> Int { state.withLock { $0.requests[agent] ?? 0 } }
     }
 
     /// Who is in its body, and whether ever two were.
@@ -85,88 +94,90 @@ struct LeaderElectorTests {
         }
     }
 
+    /// Runs `body` with a lease, a clock that stands still, and two candidates of the names "a" and "b".
     private func elect(
-        _ body: (LeaseServer, Floor, _ candidate: (String) throws -> (KubernetesClient, LeaderElector)) async throws ->
-            Void
+        _ body: (LeaseServer, Floor, ManualClock, _ a: LeaderElector, _ b: LeaderElector) async throws -> Void
     ) async throws {
         let leases = LeaseServer()
+        let clock = ManualClock()
         try await withScriptedServer {
             try await leases.handle($0, $1)
         } _: { server in
-            try await body(leases, Floor()) { name in
-                let client = try KubernetesClient(
-                    configuration: KubernetesConfiguration(
-                        server: ServerAddress(isTLS: false, host: "127.0.0.1", port: server.port)),
-                    logger: Logger(label: "test"), userAgent: name,
-                    options: .init(requestTimeout: .seconds(20), retry: .never))
-                let elector = LeaderElector(
+            func candidate(_ name: String, _ client: KubernetesClient) -> LeaderElector {
+                LeaderElector(
                     client: client, lease: ObjectKey(namespace: "n", name: "l"), identity: name,
-                    settings: Self.settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-                return (client, elector)
+                    settings: Self.settings, logger: .silent, clock: clock, random: { 0 })
+            }
+            let options = KubernetesClient.Options(requestTimeout: .seconds(60), retry: .never)
+            try await withClient(port: server.port, userAgent: "a", options: options) { a in
+                try await withClient(port: server.port, userAgent: "b", options: options) { b in
+                    try await body(leases, Floor(), clock, candidate("a", a), candidate("b", b))
+                }
             }
         }
     }
 
     @Test("of two candidates one leads; when it stops, it lets go and the other follows without waiting out the lease")
     func cleanHandOver() async throws {
-        try await elect { leases, floor, candidate in
-            let (clientA, a) = try candidate("a")
-            let (clientB, b) = try candidate("b")
+        try await elect { leases, floor, clock, a, b in
             try await withRunning({ try await b.run { try await floor.hold("b") } }) {
                 try await eventually("b leads") { floor.present == ["b"] }
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask { try? await a.run { try await floor.hold("a") } }
-                    // Standing by for longer than the lease: it is renewed.
-                    try await Task.sleep(for: .milliseconds(2400))
+                try await withRunning({ try await a.run { try await floor.hold("a") } }) {
+                    try await eventually("a stands by") { clock.sleepers == Self.sleepersAtRest }
+                    // For longer than the lease: it is renewed, and a goes on asking in vain.
+                    for _ in 0..<25 {
+                        let (version, asked) = (leases.version, leases.requests(of: "a"))
+                        clock.advance(by: Self.settings.retryPeriod)
+                        try await eventually("b renews and a asks") {
+                            leases.version > version && leases.requests(of: "a") > asked
+                        }
+                        try await eventually("both are at rest") { clock.sleepers == Self.sleepersAtRest }
+                    }
+                    #expect(clock.now.offset > Self.settings.leaseDuration)
                     #expect(floor.present == ["b"])
-                    group.cancelAll()
                 }
             }
             #expect(leases.holders == ["b", ""])
-            let started = ContinuousClock.now
+            // The clock stands still from here on.
             try await withRunning({ try await a.run { try await floor.hold("a") } }) {
                 try await eventually("a leads") { floor.present == ["a"] }
-                #expect(ContinuousClock.now - started < .milliseconds(1800))
             }
             #expect(leases.holders == ["b", "", "a", ""])
             #expect(!floor.crowded)
-            try await clientA.shutdown()
-            try await clientB.shutdown()
         }
     }
 
     @Test("a leader cut off from the server leaves its body before another enters")
     func cutOff() async throws {
-        try await elect { leases, floor, candidate in
-            let (clientA, a) = try candidate("a")
-            let (clientB, b) = try candidate("b")
+        try await elect { leases, floor, clock, a, b in
             try await withRunning({ try await a.run { try await floor.hold("a") } }) {
                 try await eventually("a leads") { floor.present == ["a"] }
                 try await withRunning({ try await b.run { try await floor.hold("b") } }) {
-                    try await Task.sleep(for: .milliseconds(100))
+                    try await eventually("b stands by") { clock.sleepers == Self.sleepersAtRest }
                     leases.cutOff("a")
-                    try await eventually("a has left") { floor.present.isEmpty }
+                    let asked = leases.requests(of: "b")
+                    clock.advance(by: Self.settings.renewDeadline)
+                    try await eventually("a has left, b has asked in vain") {
+                        floor.present.isEmpty && leases.requests(of: "b") > asked && clock.sleepers == 1
+                    }
                     #expect(leases.holders == ["a"])
+                    clock.advance(by: Self.settings.leaseDuration)
                     try await eventually("b leads") { floor.present == ["b"] }
                 }
             }
             #expect(!floor.crowded)
             #expect(floor.history == ["a", "b"])
-            try await clientA.shutdown()
-            try await clientB.shutdown()
         }
     }
 
     @Test("a body that ends by itself ends the election and frees the lease; one that fails does so with its error")
     func bodyEnds() async throws {
         struct Failure: Error {}
-        try await elect { leases, _, candidate in
-            let (client, elector) = try candidate("a")
+        try await elect { leases, _, _, elector, _ in
             try await elector.run {}
             #expect(leases.holders == ["a", ""])
             await #expect(throws: Failure.self) { try await elector.run { throw Failure() } }
             #expect(leases.holders == ["a", "", "a", ""])
-            try await client.shutdown()
         }
     }
 }

@@ -60,7 +60,7 @@ struct WorkQueueStateTests {
         #expect(queue.add("a", after: .milliseconds(50), now: .zero) == true)
         #expect(queue.add("a", after: .milliseconds(70), now: .zero) == false)
         #expect(queue.add("a", after: .milliseconds(30), now: .zero) == true)
-        #expect(queue.delayedCount == 1)
+        #expect(queue.nextDue == .milliseconds(30))
         #expect(queue.promote(now: .milliseconds(40)) == 1)
         #expect(next(&queue) == "a")
         _ = queue.done("a", now: .milliseconds(40))

@@ -1,5 +1,6 @@
 import KubernetesRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Work queue")

@@ -1,3 +1,4 @@
+import Routing
 import Settings
 import Testing
 
@@ -14,6 +15,7 @@ private enum Name: String, SettingName {
     case listen
     case plaintext
     case label
+    case domain
 }
 
 private enum Mode: String, CaseIterable {
@@ -264,5 +266,24 @@ struct SettingsReaderTests {
             #expect(error is SettingsError)
             return "\(error)"
         }
+    }
+
+    @Test("A domain is a DNS name; a wildcard, an address with a port or nothing is not")
+    func domain() throws {
+        try #expect(reader().domain(.domain, default: "cluster.local") == Hostname("cluster.local"))
+        let given = try reader(flags: [.domain: "Gateway.Example.COM"])
+        try #expect(given.domain(.domain, default: "cluster.local") == Hostname("gateway.example.com"))
+        for text in ["*.example.com", "example.com:80", "-"] {
+            let error = #expect(throws: SettingsError.self) {
+                try reader(flags: [.domain: text]).domain(.domain, default: "cluster.local")
+            }
+            #expect(error?.description == "--domain: \"\(text)\" must be a DNS name, such as cluster.local")
+        }
+    }
+
+    @Test("The host has a name without asking anybody")
+    func hostName() throws {
+        let name = try #require(LocalHost.name)
+        #expect(!name.isEmpty && !name.contains("\0"))
     }
 }

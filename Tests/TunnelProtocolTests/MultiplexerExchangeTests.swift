@@ -15,7 +15,7 @@ struct MultiplexerExchangeTests {
         #expect(mayGoOn)
         _ = mux.send(id, text(" world"), endStream: true)
         var head = Heads.post
-        head.window = 1024 * 1024
+        head.window = 128 * 1024
         #expect(
             try mux.output() == [
                 .headers(id, .request(head), endStream: false), .data(id, text("hello world"), endStream: true),
@@ -51,7 +51,7 @@ struct MultiplexerExchangeTests {
         mux.send(id, trailers: ["grpc-status": "0"])
         #expect(
             try mux.output() == [
-                .window(id, increment: 1024 * 1024 - 65536),
+                .window(id, increment: 128 * 1024 - 65536),
                 .headers(id, .response(Heads.earlyHints), endStream: false),
                 .headers(id, .response(Heads.ok), endStream: false), .data(id, text("answer"), endStream: false),
                 .headers(id, .trailers(["grpc-status": "0"]), endStream: true),

@@ -20,7 +20,9 @@ struct MultiplexerLimitTests {
         var mux = Multiplexer(role: .agent, maxStreams: 1)
         let head = Heads.get(window: 10)
         #expect(mux.receive(.headers(StreamID(1), .request(head), endStream: true)) != .none)
-        #expect(mux.receive(.headers(StreamID(2), .request(head), endStream: true)) == .none)
+        #expect(
+            mux.receive(.headers(StreamID(2), .request(head), endStream: true))
+                == .refused(StreamID(2), .refused, detail: "as many streams as allowed are open"))
         guard case .reset(StreamID(2), .refused, _) = try mux.output().first else {
             Issue.record("not refused")
             return
@@ -36,14 +38,18 @@ struct MultiplexerLimitTests {
         limits.budget = 64 * 1024
         var gateway = Multiplexer(role: .gateway, maxStreams: 10, limits: limits)
         #expect(gateway.open(Heads.get, endStream: true) == .opened(StreamID(1)))
-        #expect(gateway.open(Heads.get, endStream: true) == .opened(StreamID(2)))
+        for number in 2...4 as ClosedRange<UInt32> {
+            #expect(gateway.open(Heads.get, endStream: true) == .opened(StreamID(number)))
+        }
         #expect(gateway.open(Heads.get, endStream: true) == .memory)
         #expect(gateway.reservedBytes == 64 * 1024)
 
         var agent = Multiplexer(role: .agent, maxStreams: 10, limits: limits)
         let head = Heads.get(window: 10)
         #expect(agent.receive(.headers(StreamID(1), .request(head), endStream: false)) != .none)
-        #expect(agent.receive(.headers(StreamID(2), .request(head), endStream: false)) == .none)
+        #expect(
+            agent.receive(.headers(StreamID(2), .request(head), endStream: false))
+                == .refused(StreamID(2), .overloaded, detail: "the tunnel's memory budget is used up"))
         guard case .reset(StreamID(2), .overloaded, _) = try agent.output().first else {
             Issue.record("not refused")
             return
@@ -85,7 +91,9 @@ struct MultiplexerLimitTests {
         let head = Heads.get(window: 100)
         _ = mux.receive(.headers(StreamID(1), .request(head), endStream: true))
         mux.drain(detail: "bye")
-        #expect(mux.receive(.headers(StreamID(2), .request(head), endStream: true)) == .none)
+        #expect(
+            mux.receive(.headers(StreamID(2), .request(head), endStream: true))
+                == .refused(StreamID(2), .refused, detail: "draining"))
         #expect(
             try mux.output() == [
                 .goAway(lastStreamID: StreamID(1), detail: "bye"),

@@ -60,14 +60,41 @@ struct ReceiveWindowTests {
         #expect(window.window == 100)
     }
 
-    @Test("Growth takes at most a quarter of what is free")
+    @Test("Growth takes at most a quarter of what is free beyond the half that is kept for new streams")
     func growthIsBounded() {
-        var budget = ReceiveBudget(total: 140)
+        var budget = ReceiveBudget(total: 600)
         budget.reserve(100)
         var window = ReceiveWindow(granted: 100)
         #expect(window.received(100) == true)
-        #expect(window.consumed(100, budget: &budget, limits: limits) == 110)
-        #expect(budget.reserved == 110)
+        #expect(window.consumed(100, budget: &budget, limits: limits) == 150)
+        #expect(budget.reserved == 150)
+        budget.reserve(150)
+        #expect(window.received(150) == true)
+        #expect(window.consumed(150, budget: &budget, limits: limits) == 150)
+        #expect(budget.reserved == 300)
+    }
+
+    @Test("Where the budget is tight, a window that turns over gives half of it back, down to the smallest")
+    func shrinking() {
+        let smallest = ReceiveBudget.smallestGrant
+        var budget = ReceiveBudget(total: 8 * smallest)
+        budget.reserve(8 * smallest)
+        var window = ReceiveWindow(granted: 4 * smallest)
+        #expect(window.received(4 * smallest) == true)
+        #expect(window.consumed(4 * smallest, budget: &budget, limits: FlowLimits()) == 2 * smallest)
+        #expect(window.window == 2 * smallest)
+        #expect(budget.reserved == 6 * smallest)
+    }
+
+    @Test("A thousand stalled streams leave room for the next")
+    func manyStalled() {
+        let limits = FlowLimits()
+        var budget = ReceiveBudget(total: 64 * 1024 * 1024)
+        for _ in 0..<1024 {
+            guard let grant = budget.openingGrant(limits: limits) else { return #expect(Bool(false), "refused") }
+            budget.reserve(grant)
+        }
+        #expect(budget.openingGrant(limits: limits) != nil)
     }
 
     @Test("The end releases what the peer will not send; what is held stays until it is written onward")
@@ -100,13 +127,13 @@ struct ReceiveWindowTests {
     func openingGrants() {
         let limits = FlowLimits()
         var budget = ReceiveBudget(total: 64 * 1024 * 1024)
-        #expect(budget.openingGrant(limits: limits) == 1024 * 1024)
-        budget.reserve(60 * 1024 * 1024)
-        #expect(budget.openingGrant(limits: limits) == 64 * 1024)
-        budget.reserve(3 * 1024 * 1024)
+        #expect(budget.openingGrant(limits: limits) == 128 * 1024)
+        budget.reserve(48 * 1024 * 1024)
         #expect(budget.openingGrant(limits: limits) == 32 * 1024)
-        budget.reserve(budget.free - 32 * 1024)
-        #expect(budget.openingGrant(limits: limits) == 32 * 1024)
+        budget.reserve(15 * 1024 * 1024)
+        #expect(budget.openingGrant(limits: limits) == 16 * 1024)
+        budget.reserve(budget.free - 16 * 1024)
+        #expect(budget.openingGrant(limits: limits) == 16 * 1024)
         budget.reserve(1)
         #expect(budget.openingGrant(limits: limits) == nil)
     }

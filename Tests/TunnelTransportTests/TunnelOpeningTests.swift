@@ -2,6 +2,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import Synchronization
+import TestSupport
 import Testing
 import TunnelProtocol
 
@@ -26,11 +27,7 @@ struct TunnelOpeningTests {
     @Test("a tunnel comes up over TLS, and a certificate nobody vouches for is refused")
     func tls() async throws {
         let certificates = try TestCertificates.made.get()
-        var server = TLSConfiguration.makeServerConfiguration(
-            certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(certificates.server.certificate.utf8)).map {
-                .certificate($0)
-            },
-            privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(certificates.server.key.utf8), format: .pem)))
+        var server = try certificates.server.serverConfiguration()
         server.minimumTLSVersion = .tlsv12
         var client = TLSConfiguration.makeClientConfiguration()
         client.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(certificates.authority.utf8)))

@@ -1,8 +1,8 @@
 package import KubernetesAPI
-import Settings
 package import KubernetesRuntime
 package import Logging
 import ServiceLifecycle
+import Settings
 import Synchronization
 
 /// Watches over the cluster's type and its ingress controller for as long as the agent runs.

@@ -62,14 +62,11 @@ package struct ExposureDetector: Sendable {
     /// What follows from an observation.
     package struct Action: Hashable, Sendable {
         package var finding: Finding
-        /// The finding that this one replaces; `nil` where nothing changed.
-        package var replaced: Finding?
         /// When `observe` must be called again although no Service changed, on the clock of `now`.
         package var lookAgainAt: Duration?
 
-        package init(finding: Finding, replaced: Finding? = nil, lookAgainAt: Duration? = nil) {
+        package init(finding: Finding, lookAgainAt: Duration? = nil) {
             self.finding = finding
-            self.replaced = replaced
             self.lookAgainAt = lookAgainAt
         }
     }
@@ -98,8 +95,8 @@ package struct ExposureDetector: Sendable {
         let present = watched.compactMap(service)
         trackAddressless(present, now: now)
         let (decided, lookAgainAt) = decide(present, now: now)
-        defer { finding = decided }
-        return Action(finding: decided, replaced: decided == finding ? nil : finding, lookAgainAt: lookAgainAt)
+        finding = decided
+        return Action(finding: decided, lookAgainAt: lookAgainAt)
     }
 
     private mutating func trackAddressless(_ services: [Service], now: Duration) {
@@ -136,32 +133,6 @@ package struct ExposureDetector: Sendable {
         }
         return (Finding(clusterType: .private, reason: .noIngressController), nil)
     }
-}
-
-/// Where the usual ingress controllers put the Service that receives their traffic.
-package enum KnownIngressControllers {
-    /// In order of preference. The first is the one that `kubectl apply` of ingress-nginx and its chart make.
-    package static let services: [ObjectKey] = [
-        ObjectKey(namespace: "ingress-nginx", name: "ingress-nginx-controller"),
-        // RKE2.
-        ObjectKey(namespace: "kube-system", name: "rke2-ingress-nginx-controller"),
-        // k3s, then Traefik's own chart.
-        ObjectKey(namespace: "kube-system", name: "traefik"),
-        ObjectKey(namespace: "traefik", name: "traefik"),
-        // HAProxy Technologies, then the community's controller.
-        ObjectKey(namespace: "haproxy-controller", name: "haproxy-kubernetes-ingress"),
-        ObjectKey(namespace: "ingress-controller", name: "haproxy-ingress"),
-        // Kong, by chart.
-        ObjectKey(namespace: "kong", name: "kong-gateway-proxy"),
-        ObjectKey(namespace: "kong", name: "kong-kong-proxy"),
-        ObjectKey(namespace: "kong", name: "kong-proxy"),
-        // Contour.
-        ObjectKey(namespace: "projectcontour", name: "envoy"),
-        ObjectKey(namespace: "projectcontour", name: "contour-envoy"),
-        // NGINX Inc., by manifest and by chart.
-        ObjectKey(namespace: "nginx-ingress", name: "nginx-ingress"),
-        ObjectKey(namespace: "nginx-ingress", name: "nginx-ingress-controller"),
-    ]
 }
 
 extension Service {

@@ -50,8 +50,6 @@ package struct IngressExtraction: Hashable, Sendable {
     package var hosts: [Hostname] = []
     package var accepted: ConditionVerdict<AcceptedReason>
     package var resolvedRefs: ConditionVerdict<ResolvedRefsReason>
-    /// Every Service that a backend names, for the index from Services to Ingresses.
-    package var services: Set<ObjectKey> = []
 
     /// - Parameter service: reads the Service cache.
     package init(_ ingress: Ingress, settings: ExtractionSettings, service: (ObjectKey) -> Service?) {
@@ -61,10 +59,9 @@ package struct IngressExtraction: Hashable, Sendable {
         hosts = extractor.hosts
         accepted = extractor.acceptedVerdict
         resolvedRefs = extractor.resolvedRefsVerdict
-        services = Self.services(namedBy: ingress)
     }
 
-    /// Every Service that a backend of the Ingress names.
+    /// Every Service that a backend of the Ingress names, for the index from Services to Ingresses.
     package static func services(namedBy ingress: Ingress) -> Set<ObjectKey> {
         let namespace = ingress.metadata.namespace ?? ""
         let paths = (ingress.spec?.rules ?? []).flatMap { $0.http?.paths ?? [] }

@@ -84,9 +84,6 @@ package struct RouteLedger: Sendable {
     /// The routes that won, whether they are published or not.
     package var routeCount: Int { entries.count }
 
-    /// How many routes the gateway is told about.
-    package var publishedCount: Int { publication == .published ? entries.count : 0 }
-
     /// The Ingresses that submitted anything.
     package var ingresses: Set<ObjectKey> { Set(submissions.keys) }
 
@@ -176,8 +173,6 @@ package struct RouteLedger: Sendable {
         defer { changedKeys = [] }
         return changedKeys
     }
-
-    package var hasChangedKeys: Bool { !changedKeys.isEmpty }
 
     /// A revision for a message: higher than that of every change and message before it.
     package mutating func nextRevision() -> Int64 {

@@ -11,7 +11,6 @@ final class AgentTunnelSession: TunnelObserver {
     private enum Event: Sendable {
         case received(String)
         case handshakeTimedOut
-        case closed(TunnelCloseReason)
     }
 
     /// How a tunnel ended.
@@ -31,9 +30,12 @@ final class AgentTunnelSession: TunnelObserver {
     private let upstream: UpstreamPools
     private let syncer: any RouteSyncing
     private let status: TunnelStatus
+    private let failures: StreamFailures
     private let logger: Logger
     private let inbox: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
+    /// Set once the tunnel is closed, before the inbox ends.
+    private let closeReason = Mutex<TunnelCloseReason?>(nil)
 
     init(
         hello: ControlMessage.Hello, upstream: UpstreamPools, syncer: any RouteSyncing, status: TunnelStatus,
@@ -43,6 +45,7 @@ final class AgentTunnelSession: TunnelObserver {
         self.upstream = upstream
         self.syncer = syncer
         self.status = status
+        failures = StreamFailures(logger: logger)
         self.logger = logger
         (inbox, post) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.inboxSize))
     }
@@ -56,23 +59,22 @@ final class AgentTunnelSession: TunnelObserver {
 
     func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
         guard let pool = upstream.pool(on: tunnel.eventLoop) else { return nil }
-        return UpstreamExchange(head: head, endStream: endStream, pool: pool)
+        return UpstreamExchange(head: head, endStream: endStream, pool: pool, failures: failures)
     }
 
     func tunnelDraining(_ detail: String) {
         logger.info("Tunnel drained by the gateway", metadata: ["reason": "\(detail)"])
     }
 
-    func tunnelTicked() {}
-
-    func tunnelClosed(_ reason: TunnelCloseReason) {
-        // The newest event is the one that must not be lost: finishing after it keeps it even when the inbox is full.
-        closeReason.withLock { $0 = reason }
-        post.yield(.closed(reason))
-        post.finish()
+    func streamRefused(_ code: ResetCode, detail: String) {
+        failures.record(StreamFailure(code: code, detail: detail))
     }
 
-    private let closeReason = Mutex<TunnelCloseReason?>(nil)
+    func tunnelClosed(_ reason: TunnelCloseReason) {
+        // The end of the inbox is told even when it is full; the reason is kept beside it.
+        closeReason.withLock { $0 = reason }
+        post.finish()
+    }
 
     // MARK: On the control path
 
@@ -95,6 +97,7 @@ final class AgentTunnelSession: TunnelObserver {
         let post = post
         tunnel.eventLoop.scheduleTask(in: Self.handshakeTimeout) { post.yield(.handshakeTimedOut) }
         await withTaskGroup(of: Void.self) { publishing in
+            publishing.addTask { await self.failures.run() }
             var action: AgentSession.Action? = machine.connected(hello)
             var events = inbox.makeAsyncIterator()
             repeat {
@@ -131,7 +134,7 @@ final class AgentTunnelSession: TunnelObserver {
                     logger.debug("Control message received", metadata: ["message": "\(text)"])
                     action = machine.received(ControlMessage.decode(text))
                 case .handshakeTimedOut: action = machine.handshakeTimedOut()
-                case .closed, nil:
+                case nil:
                     publishing.cancelAll()
                     return
                 }
@@ -145,7 +148,7 @@ final class AgentTunnelSession: TunnelObserver {
 
     private func publish(on tunnel: Tunnel, every milliseconds: Int) async {
         do {
-            try await syncer.runSession(heartbeatInterval: .milliseconds(milliseconds)) { message in
+            try await syncer.runSession(heartbeatInterval: .milliseconds(max(milliseconds, 100))) { message in
                 self.send(message, on: tunnel)
             }
         } catch is CancellationError {

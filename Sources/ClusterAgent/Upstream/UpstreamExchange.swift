@@ -12,6 +12,7 @@ import TunnelTransport
 final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private let head: RequestHead
     private let pool: UpstreamPool
+    private let failures: StreamFailures
     private var machine: ExchangeStateMachine
     private var stream: TunnelStream?
     private var connection: UpstreamConnection?
@@ -22,9 +23,10 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private var endpoint: UpstreamEndpoint?
     private var hasRetried = false
 
-    init(head: RequestHead, endStream: Bool, pool: UpstreamPool) {
+    init(head: RequestHead, endStream: Bool, pool: UpstreamPool, failures: StreamFailures) {
         self.head = head
         self.pool = pool
+        self.failures = failures
         machine = ExchangeStateMachine(requestEnded: endStream, now: .now(), timeouts: pool.settings.timeouts)
     }
 
@@ -250,7 +252,12 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private func end(_ failed: ExchangeStateMachine.Failed, _ detail: @autoclosure () -> String) {
         switch failed {
         case .nothing: return
-        case .answer(let failure), .abort(let failure): stream?.reset(failure.resetCode, detail: detail())
+        case .answer(let failure), .abort(let failure):
+            let detail = detail()
+            failures.record(
+                StreamFailure(
+                    code: failure.resetCode, detail: detail, host: head.authority, path: String(head.path)))
+            stream?.reset(failure.resetCode, detail: detail)
         }
         connection?.cancel()
         over()

@@ -65,7 +65,8 @@ package struct APIResource: Sendable {
 
     /// A stored object in the spelling of this version.
     package func served(_ stored: JSONValue) -> JSONValue {
-        var object = rules == .event && group == "events.k8s.io" ? EventConversion.eventsGroup(fromCore: stored) : stored
+        var object =
+            rules == .event && group == "events.k8s.io" ? EventConversion.eventsGroup(fromCore: stored) : stored
         object["apiVersion"] = .string(apiVersion)
         object["kind"] = .string(kind)
         return object
@@ -73,7 +74,8 @@ package struct APIResource: Sendable {
 
     /// An object of this version in the spelling in which it is kept.
     package func stored(_ served: JSONValue) -> JSONValue {
-        var object = rules == .event && group == "events.k8s.io" ? EventConversion.core(fromEventsGroup: served) : served
+        var object =
+            rules == .event && group == "events.k8s.io" ? EventConversion.core(fromEventsGroup: served) : served
         object["apiVersion"] = .string(
             rules == .event ? "v1" : group.isEmpty ? storageVersion : "\(group)/\(storageVersion)")
         return object

@@ -44,7 +44,8 @@ package struct LabelSelector: Hashable, Sendable {
             case .notExists(let key): labels[key] == nil
             case .isIn(let key, let values): labels[key]?.stringValue.map(values.contains) ?? false
             case .notIn(let key, let values): !(labels[key]?.stringValue.map(values.contains) ?? false)
-            case .greater(let key, let bound): labels[key]?.stringValue.flatMap { Int64($0) }.map { $0 > bound } ?? false
+            case .greater(let key, let bound):
+                labels[key]?.stringValue.flatMap { Int64($0) }.map { $0 > bound } ?? false
             case .less(let key, let bound): labels[key]?.stringValue.flatMap { Int64($0) }.map { $0 < bound } ?? false
             }
         }

@@ -63,10 +63,12 @@ package enum ObjectNames {
 
     /// Whether the text is an IPv4 or IPv6 address.
     package static func isAddress(_ text: String) -> Bool {
-        IPv4Address(text) != nil || (text.contains(":") && text.utf8.allSatisfy { byte in
-            byte == UInt8(ascii: ":") || byte == UInt8(ascii: ".")
-                || Character(Unicode.Scalar(byte)).isHexDigit
-        })
+        IPv4Address(text) != nil
+            || (text.contains(":")
+                && text.utf8.allSatisfy { byte in
+                    byte == UInt8(ascii: ":") || byte == UInt8(ascii: ".")
+                        || Character(Unicode.Scalar(byte)).isHexDigit
+                })
     }
 }
 

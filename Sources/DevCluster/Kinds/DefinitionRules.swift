@@ -78,7 +78,8 @@ package enum DefinitionRules {
         if let schema = version[path: ["schema", "openAPIV3Schema"]] {
             let structural = StructuralSchema(json: schema)
             if structural.type != "object" {
-                causes.append(.invalid("\(schemaPath).type", .string(structural.type), "must be \"object\" at the root"))
+                causes.append(
+                    .invalid("\(schemaPath).type", .string(structural.type), "must be \"object\" at the root"))
             }
             causes += structural.problems(at: schemaPath)
         } else {

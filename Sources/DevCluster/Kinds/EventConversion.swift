@@ -57,8 +57,9 @@ package enum EventConversion {
             }
             if series.text("lastObservedTime").isEmpty { causes.append(.required("series.lastObservedTime")) }
         }
-        return causes + namespaceProblems(
-            event.text("metadata", "namespace"), object: event["regarding"], field: "regarding.namespace")
+        return causes
+            + namespaceProblems(
+                event.text("metadata", "namespace"), object: event["regarding"], field: "regarding.namespace")
     }
 
     /// An event must be in the namespace of what it is about; about cluster-scoped things it is in `default`.

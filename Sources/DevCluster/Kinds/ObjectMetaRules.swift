@@ -11,14 +11,26 @@ package enum ObjectMetaRules {
         if name.isEmpty { return [.required(field, "name or generateName is required")] }
         let (fits, rule) =
             switch (resource.group, resource.kind) {
-            case ("", "Service"): (ObjectNames.isServiceName(name), "a DNS-1035 label must consist of lower case "
-                + "alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric "
-                + "character")
-            case ("", "Namespace"): (ObjectNames.isLabel(name), "a lowercase RFC 1123 label must consist of lower case "
-                + "alphanumeric characters or '-', and must start and end with an alphanumeric character")
+            case ("", "Service"):
+                (
+                    ObjectNames.isServiceName(name),
+                    "a DNS-1035 label must consist of lower case "
+                        + "alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric "
+                        + "character"
+                )
+            case ("", "Namespace"):
+                (
+                    ObjectNames.isLabel(name),
+                    "a lowercase RFC 1123 label must consist of lower case "
+                        + "alphanumeric characters or '-', and must start and end with an alphanumeric character"
+                )
             case ("rbac.authorization.k8s.io", _): (ObjectNames.isPathSegment(name), "may not contain '/' or '%'")
-            default: (ObjectNames.isSubdomain(name), "a lowercase RFC 1123 subdomain must consist of lower case "
-                + "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character")
+            default:
+                (
+                    ObjectNames.isSubdomain(name),
+                    "a lowercase RFC 1123 subdomain must consist of lower case "
+                        + "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+                )
             }
         return fits ? [] : [.invalid(field, .string(name), rule)]
     }

@@ -35,7 +35,8 @@ package enum PathElement: Hashable, Sendable {
         switch self {
         case .field(let name): ".\(name)"
         case .key(let members):
-            "[" + members.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value.jsonText)" }.joined(separator: ",") + "]"
+            "[" + members.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value.jsonText)" }.joined(separator: ",")
+                + "]"
         case .value(let value): "[=\(value.jsonText)]"
         }
     }

@@ -23,7 +23,8 @@ package struct MergeShape: Hashable, Sendable {
     private var elementShape: [MergeShape]
 
     package init(
-        list: List = .atomic, isAtomicMap: Bool = false, strategicKey: String? = nil, fields: [String: MergeShape] = [:],
+        list: List = .atomic, isAtomicMap: Bool = false, strategicKey: String? = nil,
+        fields: [String: MergeShape] = [:],
         element: MergeShape? = nil
     ) {
         self.list = list

@@ -6,8 +6,15 @@
 package struct ServerSideApply: Sendable {
     /// What the other managers would lose.
     package struct Conflict: Error, Hashable, Sendable {
-        /// By manager, the readable paths.
-        package var fields: [FieldManager: [String]]
+        package var contested: [FieldManager: FieldSet]
+
+        /// The same as readable paths.
+        package var fields: [FieldManager: [String]] { contested.mapValues(\.readablePaths) }
+
+        /// Whether everything contested is in `set`.
+        package func isCovered(by set: FieldSet) -> Bool {
+            contested.values.allSatisfy { $0.subtracting(set).isEmpty }
+        }
 
         /// The refusal as the API spells it.
         package var status: APIStatus {
@@ -49,7 +56,7 @@ package struct ServerSideApply: Sendable {
     }
 
     package let manager: FieldManager
-    package let force: Bool
+    package var force: Bool
     package let shape: MergeShape
     package let scope: FieldScope
 
@@ -78,13 +85,13 @@ package struct ServerSideApply: Sendable {
         // 2. Changing what somebody else owns is a conflict, or takes it from them.
         let comparison = FieldComparison(
             from: ManagedFields.withoutServerFields(live), to: ManagedFields.withoutServerFields(object), shape: shape)
-        var conflicts: [FieldManager: [String]] = [:]
+        var conflicts: [FieldManager: FieldSet] = [:]
         for (other, entry) in ownership.entries where other != manager {
             let contested = entry.fields.intersection(comparison.changed)
-            if !contested.isEmpty { conflicts[other] = contested.readablePaths }
+            if !contested.isEmpty { conflicts[other] = contested }
         }
         if !conflicts.isEmpty {
-            guard force else { throw Conflict(fields: conflicts) }
+            guard force else { throw Conflict(contested: conflicts) }
             ownership.release(comparison.changed, except: manager)
         }
         ownership.release(comparison.removed, except: manager)

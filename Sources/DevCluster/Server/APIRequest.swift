@@ -110,7 +110,9 @@ package enum APIPath: Hashable, Sendable {
         var resource = Resource(group: group, version: version, plural: "", namespace: nil)
         // `namespaces/x` and `namespaces/x/status` are about the namespace itself; anything longer is inside it.
         let rests = Array(rest)
-        let isInNamespace = rests[0] == "namespaces" && rests.count > 2 && !(rests.count == 3 && ["status", "finalize"].contains(rests[2]))
+        let isInNamespace =
+            rests[0] == "namespaces" && rests.count > 2
+            && !(rests.count == 3 && ["status", "finalize"].contains(rests[2]))
         if isInNamespace {
             resource.namespace = rests[1]
             rest = rest.dropFirst(2)

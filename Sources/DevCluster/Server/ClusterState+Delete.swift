@@ -18,8 +18,10 @@ extension ClusterState {
             guard ["Background", "Foreground", "Orphan"].contains(propagation) else {
                 throw .invalid(
                     kind: "DeleteOptions", group: "meta.k8s.io", name: "",
-                    [.notSupported(
-                        "propagationPolicy", .string(propagation), ["Foreground", "Background", "Orphan"])])
+                    [
+                        .notSupported(
+                            "propagationPolicy", .string(propagation), ["Foreground", "Background", "Orphan"])
+                    ])
             }
             uid = body.text("preconditions", "uid")
             resourceVersion = body.text("preconditions", "resourceVersion")

@@ -103,7 +103,8 @@ extension ClusterState {
         case .custom: causes += resource.schema?.validate(object, at: "") ?? []
         case .event:
             if old == nil {
-                causes += resource.group.isEmpty
+                causes +=
+                    resource.group.isEmpty
                     ? EventConversion.namespaceProblems(
                         name.namespace, object: object["involvedObject"], field: "involvedObject.namespace")
                     : EventConversion.problems(ofNew: object)

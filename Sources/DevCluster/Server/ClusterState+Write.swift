@@ -120,7 +120,8 @@ extension ClusterState {
         }
 
         // Ownership the caller sends replaces the live one: that is how kubectl moves fields from one manager to another.
-        var ownership = applied ?? ManagedFields(json: requested["managedFields"] ?? live[path: ["metadata", "managedFields"]])
+        var ownership =
+            applied ?? ManagedFields(json: requested["managedFields"] ?? live[path: ["metadata", "managedFields"]])
         if applied == nil {
             ownership.recordUpdate(
                 by: context.manager, from: live, to: object, shape: resource.shape, scope: context.scope,
@@ -129,7 +130,8 @@ extension ClusterState {
         object[path: ["metadata", "managedFields"]] = ownership.entries.isEmpty ? nil : ownership.json
         try validate(object, old: live, context, name: name)
 
-        let deletes = !object.text("metadata", "deletionTimestamp").isEmpty
+        let deletes =
+            !object.text("metadata", "deletionTimestamp").isEmpty
             && object.list("metadata", "finalizers").isEmpty
         if deletes {
             store.remove(resource.storage, name)
@@ -206,15 +208,23 @@ extension ClusterState {
         }
         if body.text("metadata", "name").isEmpty { body[path: ["metadata", "name"]] = .string(name) }
 
-        let engine = ServerSideApply(
+        var engine = ServerSideApply(
             manager: context.manager, force: request.query.flag("force"), shape: resource.shape, scope: context.scope)
+        let managedFields = ManagedFields(json: live?[path: ["metadata", "managedFields"]])
         let result: ServerSideApply.Result
         do {
-            result = try engine.apply(
-                body, to: live ?? [:], managedFields: ManagedFields(json: live?[path: ["metadata", "managedFields"]]),
-                time: now.time)
+            result = try engine.apply(body, to: live ?? [:], managedFields: managedFields, time: now.time)
         } catch {
-            throw error.status
+            // kubectl going over from client-side apply may take back what it applied that way.
+            guard context.manager.name == "kubectl",
+                error.isCovered(by: Self.fieldsLastApplied(live ?? [:], shape: resource.shape))
+            else { throw error.status }
+            engine.force = true
+            do {
+                result = try engine.apply(body, to: live ?? [:], managedFields: managedFields, time: now.time)
+            } catch {
+                throw error.status
+            }
         }
         guard live != nil else {
             return try create(result.object, context, applied: result.managedFields)
@@ -224,6 +234,13 @@ extension ClusterState {
 }
 
 extension ClusterState {
+    /// What client-side apply last applied, from the annotation in which kubectl keeps it.
+    private static func fieldsLastApplied(_ live: JSONValue, shape: MergeShape) -> FieldSet {
+        let text = live.text("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
+        guard let applied = try? JSONValue(parsing: text) else { return FieldSet() }
+        return FieldSet(of: ManagedFields.withoutServerFields(applied), shape: shape)
+    }
+
     /// The object's type must be the one the URL names; left out, it is filled in.
     static func checkType(_ object: inout JSONValue, _ resource: APIResource) throws(APIStatus) {
         for (field, expected) in [("apiVersion", resource.apiVersion), ("kind", resource.kind)] {

@@ -112,7 +112,8 @@ package struct ClusterState: Sendable {
         case ("PUT", let name?):
             let body = try Self.decodeObject(request)
             outcome = try update(
-                named: name, WriteContext(request: request, resource: resource, path: path, operation: .update, now: now)
+                named: name,
+                WriteContext(request: request, resource: resource, path: path, operation: .update, now: now)
             ) { (_) throws(APIStatus) in body }
         case ("PATCH", let name?):
             outcome = try patch(named: name, request: request, resource: resource, path: path, now: now)

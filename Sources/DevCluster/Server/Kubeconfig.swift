@@ -47,6 +47,16 @@ package struct Kubeconfig: Hashable, Sendable {
     }
 }
 
+/// The kubeconfig could not be written.
+package struct KubeconfigError: Error, CustomStringConvertible {
+    package let path: String
+    package let reason: String
+
+    package var description: String {
+        "cannot write the kubeconfig to \(path): \(reason); choose a path in a folder that can be written"
+    }
+}
+
 /// Files with secrets in them.
 package enum PrivateFile {
     /// Writes a file that only its owner can read, in one step.

@@ -14,6 +14,7 @@ final class WatchStream {
     private var timers: [Scheduled<Void>] = []
     private var bookmarks: RepeatedTask?
     private let finish: () -> Void
+    private let plan: WatchPlan
 
     /// - Parameter finish: Called once when the watch ends by itself; ends the response.
     init(plan: WatchPlan, server: ClusterServer, channel: any Channel, finish: @escaping () -> Void) {
@@ -24,8 +25,6 @@ final class WatchStream {
         self.finish = finish
         self.plan = plan
     }
-
-    private let plan: WatchPlan
 
     /// Begins: writes what is there and listens for more.
     func start() {
@@ -79,8 +78,9 @@ final class WatchStream {
     /// Ends the watch and its response.
     func end() {
         guard isOpen else { return }
-        if plan.sendsBookmarks, !cursor.isFinished { write([cursor.bookmark()]) }
+        // Stopped first: flushing may call back into this object.
         stop()
+        if plan.sendsBookmarks, !cursor.isFinished { write([cursor.bookmark()]) }
         finish()
     }
 

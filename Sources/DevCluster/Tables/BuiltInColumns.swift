@@ -119,7 +119,8 @@ extension TableColumn {
         .text("Roles") { object in
             let prefix = "node-role.kubernetes.io/"
             let labels = object[path: ["metadata", "labels"]]?.members ?? [:]
-            return joined(labels.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }.sorted())
+            return joined(
+                labels.keys.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }.sorted())
         }, age, .text("Version") { $0.text("status", "nodeInfo", "kubeletVersion") },
     ]
 

@@ -33,7 +33,8 @@ final class FrontExchange: StreamReceiver {
         self.handler = handler
         isHTTP11 = head.version.major == 1 && head.version.minor >= 1
         isHeadRequest = head.method == .HEAD
-        clientKeepsAlive = head.isKeepAlive
+        // NIO's parser reads nothing more behind a request for another protocol (RFC 9110 §7.8).
+        clientKeepsAlive = head.isKeepAlive && !head.asksForUpgrade
         hasRequestBody = head.hasBody
         record = AccessRecord(
             host: "", path: "", method: head.method.rawValue, status: 0, duration: .zero, client: client)
@@ -66,7 +67,7 @@ final class FrontExchange: StreamReceiver {
         guard hasRequestBody, machine.requestPart(isEnd: true, now: .now()) == .forward else { return }
         hasSentBody = true
         if let trailers, !trailers.isEmpty {
-            stream?.send(trailers: trailers)
+            stream?.send(trailers: HopByHop.trailers(from: trailers))
         } else {
             stream?.send(ByteBuffer(), endStream: true)
         }
@@ -90,13 +91,14 @@ final class FrontExchange: StreamReceiver {
         case .data(let bytes, let endStream): respond(bytes, endStream)
         case .trailers(let fields): respond(trailers: fields)
         case .reset(let code, let detail):
-            if code == .refused, retryElsewhere() { return }
             record.failureDetail = detail
+            if code == .refused, retryElsewhere() { return }
             end(machine.serverFailed(ExchangeFailure(code)))
         case .lost: end(machine.serverFailed(.tunnelLost))
         case .refused(let refusal):
+            guard refusal != .headTooLarge else { return end(machine.serverFailed(.headerTooLarge)) }
             if retryElsewhere() { return }
-            end(machine.serverFailed(refusal == .headTooLarge ? .headerTooLarge : .overloaded))
+            end(machine.serverFailed(.overloaded))
         case .holdBack: handler.holdRequest(true)
         case .resume:
             machine.progressed(now: .now())
@@ -181,7 +183,8 @@ final class FrontExchange: StreamReceiver {
         complete(action, trailers: nil)
     }
 
-    private func respond(trailers: HTTPHeaders) {
+    private func respond(trailers fields: HTTPHeaders) {
+        let trailers = HopByHop.trailers(from: fields)
         if machine.hasResponseHead, responseBody?.mayEnd != true {
             return endInvalid("the body is not as long as announced")
         }
@@ -285,6 +288,13 @@ final class FrontExchange: StreamReceiver {
 extension FrontExchange: Sendable {}
 
 extension HTTPRequestHead {
+    /// Whether the connection is to speak another protocol from here on, as far as the parser can tell.
+    fileprivate var asksForUpgrade: Bool {
+        method == .CONNECT
+            || headers.contains(name: "Upgrade")
+                && headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
+    }
+
     /// Whether the framing says that a body follows (RFC 9112 §6.3).
     fileprivate var hasBody: Bool {
         if headers.contains(name: "Transfer-Encoding") { return true }

@@ -40,11 +40,15 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var isHeld = false
     private var isReadPending = false
     private var isClosing = false
+    /// The end of the last answer, while the socket takes nothing more.
+    private var deferredEnd: AnswerEnd?
     /// The gateway is ending: no request after this one.
     private var isDraining = false
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var idleSince = NIODeadline.now()
+    /// Bytes of answers that had not reached the socket when the timer last looked.
+    private var lastUnsent = 0
 
     init(shared: ProxyContext) { self.shared = shared }
 
@@ -98,7 +102,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard event is DrainConnection else { return context.fireUserInboundEventTriggered(event) }
         isDraining = true
-        if exchange == nil { context.close(promise: nil) }
+        deferredEnd?.reusable = false
+        if exchange == nil, unsentBytes == 0 { context.close(promise: nil) }
     }
 
     // MARK: Starting
@@ -171,20 +176,50 @@ final class ProxyHandler: ChannelDuplexHandler {
     ///   read for a while after the answer: closing it over unread bytes would destroy the answer on its way.
     func writeEnd(_ trailers: HTTPHeaders?, reusable: Bool, requestEnded: Bool) {
         guard let context else { return }
-        guard !reusable || isDraining else {
-            context.writeAndFlush(wrapOutboundOut(.end(trailers)), promise: nil)
+        context.flush()
+        let end = AnswerEnd(trailers: trailers, reusable: reusable && !isDraining, requestEnded: requestEnded)
+        guard context.channel.isWritable else {
+            // The next pipelined request begins with the end of this answer: a client that does not read its answers
+            // gets no more of them.
+            deferredEnd = end
+            return
+        }
+        write(end)
+    }
+
+    private func write(_ end: AnswerEnd) {
+        guard let context else { return }
+        guard !end.reusable else {
+            context.writeAndFlush(wrapOutboundOut(.end(end.trailers)), promise: nil)
             return
         }
         isClosing = true
-        let channel = context.channel
-        if !requestEnded {
-            timer?.cancel()
-            schedule(at: .now() + Self.lingerTime)
-        }
-        context.writeAndFlush(wrapOutboundOut(.end(trailers))).whenComplete { _ in
-            channel.close(mode: requestEnded ? .all : .output, promise: nil)
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(.end(end.trailers))).whenComplete { _ in
+            handler.value.answered(requestEnded: end.requestEnded)
         }
     }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, let end = deferredEnd {
+            deferredEnd = nil
+            write(end)
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    /// The last answer is with the socket.
+    private func answered(requestEnded: Bool) {
+        guard let context else { return }
+        guard !requestEnded else { return context.close(promise: nil) }
+        context.close(mode: .output, promise: nil)
+        let channel = context.channel
+        let linger = context.eventLoop.scheduleTask(in: Self.lingerTime) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in linger.cancel() }
+    }
+
+    /// Bytes of answers that have not reached the socket.
+    private var unsentBytes: Int { (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
 
     /// The exchange is over.
     func finished(_ exchange: FrontExchange) {
@@ -221,15 +256,14 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     private func timerFired() {
         guard let context else { return }
-        if isClosing {
-            context.close(promise: nil)
-            return
-        }
         if let exchange {
             exchange.checkDeadline()
-        } else if NIODeadline.now() - idleSince >= shared.keepAlive {
-            context.close(promise: nil)
-            return
+        } else {
+            // A client that still takes the end of its answer, however slowly, is not idle.
+            let unsent = unsentBytes
+            if unsent > 0, unsent != lastUnsent { idleSince = .now() }
+            lastUnsent = unsent
+            guard NIODeadline.now() - idleSince < shared.keepAlive else { return context.close(promise: nil) }
         }
         schedule(at: max(exchange?.deadline ?? idleSince + shared.keepAlive, .now() + .milliseconds(10)))
     }
@@ -237,6 +271,15 @@ final class ProxyHandler: ChannelDuplexHandler {
 
 @available(*, unavailable)
 extension ProxyHandler: Sendable {}
+
+/// How an answer ends.
+private struct AnswerEnd {
+    var trailers: HTTPHeaders?
+    /// Whether the connection may carry another request.
+    var reusable: Bool
+    /// Whether the client has sent all of its request.
+    var requestEnded: Bool
+}
 
 /// Where a request wants to go (RFC 9112 §3.2, §3.2.2).
 struct RequestTarget {
@@ -248,6 +291,10 @@ struct RequestTarget {
     var target: String
 
     init(_ head: HTTPRequestHead) throws(ExchangeFailure) {
+        let codings = head.headers["Transfer-Encoding"]
+        guard codings.isEmpty || codings.count == 1 && codings[0].lowercased() == "chunked" else {
+            throw .badRequest("its Transfer-Encoding is not chunked alone")
+        }
         let hosts = head.headers["Host"]
         guard hosts.count <= 1 else { throw .badRequest("it has more than one Host field") }
         if head.uri.utf8.first == UInt8(ascii: "/") || head.uri == "*" {
@@ -265,8 +312,29 @@ struct RequestTarget {
         }
         host = RequestHost.normalize(authority)
         guard !host.isEmpty else { throw .badRequest("it names no host") }
-        guard FieldSyntax.isTarget(authority) else { throw .badRequest("its host has a character that no host has") }
+        guard Self.isAuthority(authority) else { throw .badRequest("its Host is not a host with an optional port") }
         guard FieldSyntax.isTarget(target) else { throw .badRequest("its target has a space or a control character") }
+    }
+
+    /// `host [":" port]` (RFC 9110 §7.2): what is looked up must be all there is.
+    private static func isAuthority(_ authority: String) -> Bool {
+        var rest = authority.utf8[...]
+        if rest.first == UInt8(ascii: "[") {
+            guard let end = rest.firstIndex(of: UInt8(ascii: "]")) else { return false }
+            rest = rest[rest.index(after: end)...]
+        } else {
+            rest = rest.drop { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                    UInt8(ascii: "*"), 0x80...:
+                    true
+                default: false
+                }
+            }
+        }
+        guard rest.first == UInt8(ascii: ":") else { return rest.isEmpty }
+        return rest.count <= 6 && rest.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
     }
 
     /// Without the query.

@@ -22,7 +22,7 @@ package struct HostnameClaims {
 
     /// What a change did.
     package struct Change: Hashable, Sendable {
-        /// Its place among all changes, from 1 without gaps: the order in which they have to take effect.
+        /// Its place among all changes, from 1: of two that concern a host, the later one holds.
         package var sequence: UInt64
         package var accepted = 0
         package var rejected: [ControlMessage.IngressRoutesAck.Rejection] = []
@@ -111,6 +111,17 @@ package struct HostnameClaims {
 
     private mutating func put(_ route: Route, of cluster: String, _ result: inout Change, _ touched: inout Set<Hostname>) {
         let host = route.host
+        guard clusters[cluster]?.advertised[route.key] != nil
+            || (clusters[cluster]?.advertised.count ?? 0) < GatewaySession.maxRoutes
+        else {
+            result.rejected.append(
+                .init(
+                    route,
+                    RouteRefusal(
+                        reason: "QuotaExceeded",
+                        message: "the cluster has \(GatewaySession.maxRoutes) routes, and may not have more")))
+            return
+        }
         let previous = clusters[cluster]?.advertised.updateValue(route, forKey: route.key)
         if let previous { clusters[cluster]?.digest.remove(previous) }
         clusters[cluster]?.digest.insert(route)
@@ -161,6 +172,10 @@ package struct HostnameClaims {
                     message: "names under \(gatewayDomain) belong to the cluster they are named after")
             }
             return nil
+        }
+        if host.isWildcard, gatewayDomain.text.drop(while: { $0 != "." }) == host.text.dropFirst() {
+            return RouteRefusal(
+                reason: "HostnameConflict", message: "\(host) covers \(gatewayDomain), which is the gateway's own")
         }
         guard let owner = owners[host], owner != cluster else { return nil }
         return RouteRefusal(reason: "HostnameConflict", message: "\(host) is claimed by another cluster")

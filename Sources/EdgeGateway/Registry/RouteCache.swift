@@ -34,12 +34,16 @@ package struct ServedRoute: Sendable {
 package final class RouteCache: Sendable {
     private struct State {
         var table = RouteTable<ServedRoute>()
-        var lastSequence: UInt64 = 0
-        /// Changes that came before one that precedes them.
-        var waiting: [UInt64: Hosts] = [:]
+        /// The change that each host was set by, hosts that are gone included.
+        var sequences: [Hostname: UInt64] = [:]
+        /// Hosts that are gone and still in `sequences`.
+        var gone: [Hostname] = []
     }
 
-    private typealias Hosts = [(host: Hostname, routes: HostRoutes<ServedRoute>?)]
+    /// Hosts put in place before the data path gets its turn at the lock.
+    private static let hostsPerTurn = 256
+    /// How many hosts that are gone are remembered.
+    private static let mostGone = 10_000
 
     private let state = Mutex(State())
     private let defaults: ExchangeStateMachine.Timeouts
@@ -51,18 +55,25 @@ package final class RouteCache: Sendable {
         state.withLock { $0.table.lookup(host: host, path: path) }
     }
 
-    /// Puts the hosts of a change in place, after those of every change before it, in whichever order they come: one
-    /// cluster's release of a name must not undo another's claim.
+    /// Puts the hosts of a change in place, unless a later change has been there before: one cluster's release of a
+    /// name must not undo another's claim.
     package func replace(_ hosts: [Hostname: [HostnameClaims.Entry]], sequence: UInt64) {
         let defaults = defaults
         let prepared = hosts.map { host, entries in
             (host: host, routes: entries.isEmpty ? nil : HostRoutes(entries.map { ($0.route.match, ServedRoute($0, defaults: defaults)) }))
         }
-        state.withLock { state in
-            state.waiting[sequence] = prepared
-            while let next = state.waiting.removeValue(forKey: state.lastSequence + 1) {
-                state.lastSequence += 1
-                for (host, routes) in next { state.table.replace(host: host, with: routes) }
+        for start in stride(from: 0, to: prepared.count, by: Self.hostsPerTurn) {
+            state.withLock { state in
+                for (host, routes) in prepared[start..<min(start + Self.hostsPerTurn, prepared.count)]
+                where state.sequences[host] ?? 0 < sequence {
+                    state.table.replace(host: host, with: routes)
+                    state.sequences[host] = sequence
+                    if routes == nil { state.gone.append(host) }
+                }
+                if state.gone.count > Self.mostGone {
+                    for host in state.gone where !state.table.serves(host) { state.sequences[host] = nil }
+                    state.gone = []
+                }
             }
         }
     }

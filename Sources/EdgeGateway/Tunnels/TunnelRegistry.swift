@@ -7,6 +7,14 @@ package import TunnelTransport
 package struct ConnectedTunnel: Sendable {
     package var id: String
     package var tunnel: Tunnel
+    /// The agent's process, as its hello names it.
+    package var agentID: String
+
+    package init(id: String, tunnel: Tunnel, agentID: String) {
+        self.id = id
+        self.tunnel = tunnel
+        self.agentID = agentID
+    }
 }
 
 /// The tunnels of this instance by cluster, read synchronously by the data path.
@@ -41,12 +49,22 @@ package final class TunnelRegistry: Sendable {
         state.withLock { $0.tunnels[cluster]?.first }
     }
 
-    package func add(_ tunnel: ConnectedTunnel, of cluster: String) {
-        let count = state.withLock { state in
-            state.tunnels[cluster, default: []].append(tunnel)
-            return state.tunnels[cluster]?.count ?? 0
+    /// Puts a tunnel into the rotation, in place of an older one of the same agent: an agent dials anew only when it
+    /// has lost its tunnel, which may look alive from here for a while.
+    ///
+    /// - Returns: the tunnels that left the rotation.
+    @discardableResult
+    package func add(_ tunnel: ConnectedTunnel, of cluster: String) -> [ConnectedTunnel] {
+        let (superseded, count) = state.withLock { state in
+            var all = state.tunnels[cluster] ?? []
+            let superseded = all.filter { $0.agentID == tunnel.agentID }
+            all.removeAll { $0.agentID == tunnel.agentID }
+            all.append(tunnel)
+            state.tunnels[cluster] = all
+            return (superseded, all.count)
         }
         report(cluster, count)
+        return superseded
     }
 
     /// Takes a tunnel out of the rotation; one that is not there is ignored.
@@ -60,6 +78,8 @@ package final class TunnelRegistry: Sendable {
         }
         if let count { report(cluster, count) }
     }
+
+    package func count(of cluster: String) -> Int { state.withLock { $0.tunnels[cluster]?.count ?? 0 } }
 
     package var all: [ConnectedTunnel] { state.withLock { $0.tunnels.values.flatMap { $0 } } }
 

@@ -33,6 +33,9 @@ package struct TunnelServer: Service {
         }
     }
 
+    /// Tunnels of one cluster at a time: enough for several replicas with several tunnels each, and each costs memory.
+    private static let mostTunnels = 64
+
     private let configuration: Configuration
     private let directory: ClusterDirectory
     private let registry: RouteRegistry
@@ -105,6 +108,10 @@ package struct TunnelServer: Service {
             }
             guard let cluster = server.directory.cluster(token: token) else {
                 return .failure(TunnelRefusal(.unauthorized, "the token belongs to no cluster"))
+            }
+            guard server.tunnels.count(of: cluster) < TunnelServer.mostTunnels else {
+                return .failure(
+                    TunnelRefusal(.overloaded, "the cluster has as many tunnels as allowed", retryAfter: 30))
             }
             return .success(server.session(for: cluster))
         }

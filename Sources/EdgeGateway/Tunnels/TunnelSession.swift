@@ -12,6 +12,8 @@ final class TunnelSession: TunnelObserver {
     /// Messages that may wait; an agent that sends faster than the registry takes them is cut off.
     private static let inboxSize = 256
     private static let handshakeTimeout = Duration.seconds(10)
+    /// How long the streams of a tunnel may last whose agent has dialled another.
+    private static let supersededGrace = TimeAmount.seconds(30)
 
     private enum Event: Sendable {
         case received(String)
@@ -61,7 +63,7 @@ final class TunnelSession: TunnelObserver {
         logger.info("Tunnel drained by the agent", metadata: ["reason": "\(detail)"])
     }
 
-    func tunnelTicked() {}
+    func streamRefused(_ code: ResetCode, detail: String) {}
 
     func tunnelClosed(_ reason: TunnelCloseReason) {
         tunnels.remove(id, of: cluster)
@@ -90,10 +92,20 @@ final class TunnelSession: TunnelObserver {
     private func carryOut(_ action: GatewaySession.Action, _ session: inout GatewaySession, _ tunnel: Tunnel) async {
         switch action {
         case .send(let message):
+            if case .error(let error) = message {
+                logger.warning(
+                    "Control message refused", metadata: ["code": "\(error.code)", "detail": "\(error.message)"])
+            }
             send(message, tunnel)
-        case .establish(let welcome, let agentID, let agentVersion, _):
+        case .establish(let welcome, let agentID, let agentVersion, let maxStreams):
+            tunnel.limitStreams(to: maxStreams)
             send(welcome, tunnel)
-            tunnels.add(ConnectedTunnel(id: id, tunnel: tunnel), of: cluster)
+            let superseded = tunnels.add(
+                ConnectedTunnel(id: id, tunnel: tunnel, agentID: agentID), of: cluster)
+            for old in superseded {
+                logger.info("Tunnel superseded", metadata: ["superseded": "\(old.id)"])
+                old.tunnel.drainAndClose(within: Self.supersededGrace)
+            }
             logger.info(
                 "Tunnel established", metadata: ["agent": "\(agentID)", "agent_version": "\(agentVersion)"])
             // It may have ended meanwhile: then nobody else takes it out of the rotation.

@@ -14,31 +14,6 @@ extension KubernetesClient {
         return try decode(ResourceList<R>.self, from: try await send(request), request: request)
     }
 
-    /// All objects of `type`, page by page. A continue token that expires on the way makes it start again, unpaged.
-    package func listAll<R: KubernetesResource>(
-        _ type: R.Type, namespace: String? = nil, options: ListOptions = ListOptions(limit: 500)
-    ) async throws -> ResourceList<R> {
-        var options = options
-        var result = try await list(type, namespace: namespace, options: options)
-        while let token = result.metadata.continue, !token.isEmpty {
-            options.continueToken = token
-            // The first page has fixed the version; the server refuses to be told again.
-            options.resourceVersion = nil
-            options.resourceVersionMatch = nil
-            do {
-                let page = try await list(type, namespace: namespace, options: options)
-                result.items += page.items
-                result.undecodable += page.undecodable
-                result.metadata = page.metadata
-            } catch let error as KubernetesError where error.kind == .gone {
-                options.continueToken = nil
-                options.limit = nil
-                result = try await list(type, namespace: namespace, options: options)
-            }
-        }
-        return result
-    }
-
     /// Opens a watch on the objects of `type`, in `namespace` or everywhere. Throws if the server refuses it; is not
     /// repeated, because what to do then depends on what is already known.
     package func watch<R: KubernetesResource>(

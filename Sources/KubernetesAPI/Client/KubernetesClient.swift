@@ -146,7 +146,7 @@ package final class KubernetesClient: Sendable {
                     "Kubernetes request failed, retrying",
                     metadata: [
                         "verb": "\(error.verb.rawValue)", "path": "\(error.path)", "reason": "\(error.kindName)",
-                        "error": "\(error.message)", "retry_in_ms": "\(Int(delay.inSeconds * 1000))",
+                        "error": "\(error.message)", "retry_in_ms": "\(Int(delay / .milliseconds(1)))",
                     ])
                 try await clock.sleep(for: delay)
             }

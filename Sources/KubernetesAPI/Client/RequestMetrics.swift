@@ -35,13 +35,6 @@ final class RequestMetrics: Sendable {
             timers[method] = timer
             return timer
         }
-        timer.recordNanoseconds(duration.nanoseconds)
-    }
-}
-
-extension Duration {
-    fileprivate var nanoseconds: Int64 {
-        let (seconds, overflow) = components.seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        return overflow ? .max : seconds &+ components.attoseconds / 1_000_000_000
+        timer.record(duration: duration)
     }
 }

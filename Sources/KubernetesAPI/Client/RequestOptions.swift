@@ -1,24 +1,17 @@
-/// What part of a collection to list, and from when.
+/// What part of a collection to list, in its most recent state.
 package struct ListOptions: Hashable, Sendable {
     /// At most so many objects a page; nil for all at once.
     package var limit: Int?
     /// The `continue` of the page before.
     package var continueToken: String?
-    /// Nil for the most recent state, `0` for any state the server has at hand.
-    package var resourceVersion: String?
-    /// `NotOlderThan` or `Exact`; only together with `resourceVersion`.
-    package var resourceVersionMatch: String?
     package var labelSelector: String?
     package var fieldSelector: String?
 
     package init(
-        limit: Int? = nil, continueToken: String? = nil, resourceVersion: String? = nil,
-        resourceVersionMatch: String? = nil, labelSelector: String? = nil, fieldSelector: String? = nil
+        limit: Int? = nil, continueToken: String? = nil, labelSelector: String? = nil, fieldSelector: String? = nil
     ) {
         self.limit = limit
         self.continueToken = continueToken
-        self.resourceVersion = resourceVersion
-        self.resourceVersionMatch = resourceVersionMatch
         self.labelSelector = labelSelector
         self.fieldSelector = fieldSelector
     }
@@ -27,8 +20,6 @@ package struct ListOptions: Hashable, Sendable {
         var query: [(String, String)] = []
         if let limit { query.append(("limit", String(limit))) }
         if let continueToken { query.append(("continue", continueToken)) }
-        if let resourceVersion { query.append(("resourceVersion", resourceVersion)) }
-        if let resourceVersionMatch { query.append(("resourceVersionMatch", resourceVersionMatch)) }
         if let labelSelector { query.append(("labelSelector", labelSelector)) }
         if let fieldSelector { query.append(("fieldSelector", fieldSelector)) }
         return query

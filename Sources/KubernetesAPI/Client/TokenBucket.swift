@@ -29,14 +29,7 @@ package struct TokenBucket: Sendable {
     }
 
     private mutating func refill(now: Duration) {
-        if let updated, now > updated { tokens = min(burst, tokens + (now - updated).inSeconds * rate) }
+        if let updated, now > updated { tokens = min(burst, tokens + (now - updated) / .seconds(1) * rate) }
         updated = max(now, updated ?? now)
-    }
-}
-
-extension Duration {
-    /// The duration in seconds, with its fraction.
-    package var inSeconds: Double {
-        Double(components.seconds) + Double(components.attoseconds) / 1e18
     }
 }

@@ -45,9 +45,13 @@ package struct Reflector<R: KubernetesResource>: Sendable {
             case .list(let options):
                 step = try await list(options, &machine)
             case .wait(let delay, let reason):
-                logger.info(
-                    "Reflector waits",
-                    metadata: ["reason": "\(reason.rawValue)", "wait_ms": "\(Int(delay.inSeconds * 1000))"])
+                // Before the first list is complete nothing works; after it, the cache serves what is known.
+                logger.log(
+                    level: machine.hasSynced ? .info : .warning, "Reflector waits",
+                    metadata: [
+                        "reason": "\(reason.rawValue)", "error": "\(step.problem ?? "")",
+                        "wait_ms": "\(Int(delay / .milliseconds(1)))",
+                    ])
                 try await clock.sleep(for: delay)
                 step = machine.waited(random: random())
             case .watch(let options):
@@ -71,8 +75,7 @@ package struct Reflector<R: KubernetesResource>: Sendable {
             for object in page.undecodable { report(object) }
             return machine.listed(page, random: random())
         } catch let error as KubernetesError {
-            logger.warning(
-                "List failed", metadata: ["reason": "\(error.kindName)", "error": "\(error.message)"])
+            note(error, "List failed")
             return machine.listFailed(error, random: random())
         }
     }
@@ -106,10 +109,7 @@ package struct Reflector<R: KubernetesResource>: Sendable {
             let step = machine.watchEnded(lived: time.now, random: random())
             return .success((machine, step))
         } catch let error as KubernetesError {
-            // What passes by itself is no news; what a person has to mend is.
-            logger.log(
-                level: error.isRetryable ? .debug : .warning, "Watch failed",
-                metadata: ["reason": "\(error.kindName)", "error": "\(error.message)"])
+            note(error, "Watch failed")
             let step = machine.watchFailed(error, random: random())
             return .success((machine, step))
         } catch {
@@ -175,6 +175,13 @@ package struct Reflector<R: KubernetesResource>: Sendable {
         if let object = step.undecodable { report(object) }
         if step.gaveUpStreaming { logger.debug("Streaming list not available, listing in pages") }
         if let update = step.update { apply(update) }
+    }
+
+    /// What passes by itself is no news; what a person has to mend is.
+    private func note(_ error: KubernetesError, _ message: Logger.Message) {
+        logger.log(
+            level: error.isRetryable ? .debug : .warning, message,
+            metadata: ["reason": "\(error.kindName)", "error": "\(error.message)"])
     }
 
     private func report(_ object: UndecodableObject) {

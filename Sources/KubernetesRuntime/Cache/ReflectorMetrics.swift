@@ -24,22 +24,15 @@ final class ReflectorMetrics: Sendable {
     func listed(items: Int, duration: Duration) {
         lists.increment()
         listItems.record(items)
-        listDuration.record(elapsed: duration)
+        listDuration.record(duration: duration)
     }
 
     func watchOpened() { watches.increment() }
 
     func watchClosed(lived: Duration, isShort: Bool) {
         if isShort { shortWatches.increment() }
-        watchDuration.record(elapsed: lived)
+        watchDuration.record(duration: lived)
     }
 
     func undecodable() { undecodables.increment() }
-}
-
-extension Timer {
-    func record(elapsed duration: Duration) {
-        let (seconds, overflow) = duration.components.seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        recordNanoseconds(overflow ? .max : seconds &+ duration.components.attoseconds / 1_000_000_000)
-    }
 }

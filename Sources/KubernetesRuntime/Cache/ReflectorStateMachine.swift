@@ -78,17 +78,20 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
     package struct Step: Sendable {
         package var update: Update?
         package var action: Action
+        /// What went wrong, for people, where the action is to wait.
+        package var problem: String?
         /// An object that was skipped, to be logged.
         package var undecodable: UndecodableObject?
         /// The streaming list is not for this server; ordinary lists from here on.
         package var gaveUpStreaming: Bool
 
         package init(
-            _ action: Action, update: Update? = nil, undecodable: UndecodableObject? = nil,
+            _ action: Action, update: Update? = nil, problem: String? = nil, undecodable: UndecodableObject? = nil,
             gaveUpStreaming: Bool = false
         ) {
             self.action = action
             self.update = update
+            self.problem = problem
             self.undecodable = undecodable
             self.gaveUpStreaming = gaveUpStreaming
         }
@@ -118,6 +121,8 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
     private var state = State.idle
     private var failures = 0
     private var streams: Bool
+    /// Whether a list has been complete once.
+    package private(set) var hasSynced = false
 
     package init(settings: Settings = Settings()) {
         self.settings = settings
@@ -152,8 +157,9 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         }
         guard let version = page.metadata.resourceVersion, !version.isEmpty else {
             // No version means no place to watch from; an API server always sends one.
-            return pause(.list, .listFailed, random: random)
+            return pause(.list, .listFailed, "the list has no resourceVersion", random: random)
         }
+        hasSynced = true
         return Step(
             watch(from: version, random: random),
             update: .replace(Array(collected.objects.values), keeping: collected.undecodable))
@@ -167,7 +173,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
             state = .listing(Collected(), isPaged: false)
             return Step(.list(listOptions(isPaged: false)))
         }
-        return pause(.list, .listFailed, atLeast: error.retryAfter, random: random)
+        return pause(.list, .listFailed, error.description, atLeast: error.retryAfter, random: random)
     }
 
     /// The open watch has brought an event.
@@ -188,13 +194,15 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         switch state {
         case .streaming:
             // Ended before the list was complete: begin again.
-            return pause(.list, .watchTooShort, random: random)
+            return pause(.list, .watchTooShort, "the watch ended before the list was complete", random: random)
         case .watching(let version, let hasProgressed):
             if hasProgressed || lived >= settings.shortestHealthyWatch {
                 failures = 0
                 return Step(watch(from: version, random: random))
             }
-            return pause(.watch(resourceVersion: version), .watchTooShort, random: random)
+            return pause(
+                .watch(resourceVersion: version), .watchTooShort, "the watch ended at once, without news",
+                random: random)
         case .idle, .listing, .waiting:
             preconditionFailure("the end of a watch that is not open")
         }
@@ -208,15 +216,15 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         switch state {
         case .streaming:
             if [.invalid, .badRequest, .unsupported].contains(error.kind) { return giveUpStreaming() }
-            return pause(.list, .watchFailed, atLeast: error.retryAfter, random: random)
+            return pause(.list, .watchFailed, error.description, atLeast: error.retryAfter, random: random)
         case .watching(let version, let hasProgressed):
-            if error.kind == .gone { return expired(random: random) }
+            if error.kind == .gone { return expired(error.description, random: random) }
             // What brought something new was a good watch; one that then broke is resumed at once. The next one has to
             // bring something new as well, or is waited for.
             if hasProgressed, !mustList, error.retryAfter == nil { return Step(watch(from: version, random: random)) }
             return pause(
-                mustList ? .list : .watch(resourceVersion: version), .watchFailed, atLeast: error.retryAfter,
-                random: random)
+                mustList ? .list : .watch(resourceVersion: version), .watchFailed, error.description,
+                atLeast: error.retryAfter, random: random)
         case .idle, .listing, .waiting:
             preconditionFailure("the failure of a watch that is not open")
         }
@@ -253,6 +261,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
             collected.undecodable.remove(object.key)
         case .bookmark(let version, initialEventsEnd: true):
             state = .watching(resourceVersion: version, hasProgressed: false)
+            hasSynced = true
             return Step(
                 .read, update: .replace(Array(collected.objects.values), keeping: collected.undecodable))
         case .bookmark:
@@ -262,7 +271,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
             let error = KubernetesError(
                 kind: status.isExpired ? .gone : .server, verb: .watch, path: "", status: status,
                 message: status.message ?? "")
-            return pause(.list, .watchFailed, atLeast: error.retryAfter, random: random)
+            return pause(.list, .watchFailed, Self.problem(status), atLeast: error.retryAfter, random: random)
         case .undecodable("DELETED", let report):
             if let key = report.key {
                 collected.objects[key] = nil
@@ -293,14 +302,17 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
             if newer != version { progress(to: newer, from: version) }
             return Step(.read)
         case .error(let status):
-            if status.isExpired || status.isResourceVersionTooLarge { return expired(random: random) }
+            if status.isExpired || status.isResourceVersionTooLarge {
+                return expired(Self.problem(status), random: random)
+            }
             let wait = status.details?.retryAfterSeconds.map { Duration.seconds($0) }
             if hasProgressed { failures = 0 }
-            return pause(.watch(resourceVersion: version), .watchFailed, atLeast: wait, random: random)
+            return pause(
+                .watch(resourceVersion: version), .watchFailed, Self.problem(status), atLeast: wait, random: random)
         case .undecodable(let type, let report):
             guard let newer = report.resourceVersion, let key = report.key else {
                 // Whatever this line was, it cannot be told which object it leaves us wrong about.
-                var step = pause(.list, .undecodable, random: random)
+                var step = pause(.list, .undecodable, "\(report.problem)", random: random)
                 step.undecodable = report
                 return step
             }
@@ -317,12 +329,17 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
 
     /// The first time at once, then with growing waits: a server that compacts faster than it lists must not be hit
     /// with list after list.
-    private mutating func expired(random: Double) -> Step {
+    private mutating func expired(_ problem: String, random: Double) -> Step {
         guard failures > 0 else {
             failures = 1
             return begin(.list, random: random)
         }
-        return pause(.list, .expired, random: random)
+        return pause(.list, .expired, problem, random: random)
+    }
+
+    /// What the server says about the end of a watch.
+    private static func problem(_ status: KubernetesStatus) -> String {
+        "the server ended the watch: \(status.code ?? 0) \(status.reason ?? ""): \(status.message ?? "")"
     }
 
     private mutating func giveUpStreaming() -> Step {
@@ -350,7 +367,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
     }
 
     private mutating func pause(
-        _ next: Next, _ reason: Reason, atLeast minimum: Duration? = nil, random: Double
+        _ next: Next, _ reason: Reason, _ problem: String, atLeast minimum: Duration? = nil, random: Double
     ) -> Step {
         var delay = settings.initialBackoff
         for _ in 0..<min(failures, 32) where delay < settings.maximumBackoff { delay *= 2 }
@@ -358,7 +375,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         failures += 1
         state = .waiting(next)
         // Half fixed, half random: reflectors that failed together do not come back together.
-        return Step(.wait(max(delay / 2 + delay / 2 * random, minimum ?? .zero), reason))
+        return Step(.wait(max(delay / 2 + delay / 2 * random, minimum ?? .zero), reason), problem: problem)
     }
 
     private func listOptions(isPaged: Bool, continueToken: String? = nil) -> ListOptions {
@@ -369,7 +386,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
 
     private func watchOptions(from version: String?, random: Double) -> WatchOptions {
         WatchOptions(
-            resourceVersion: version, timeoutSeconds: Int(settings.watchTimeout.inSeconds * (1 + random)),
+            resourceVersion: version, timeoutSeconds: Int(settings.watchTimeout / .seconds(1) * (1 + random)),
             sendInitialEvents: version == nil, labelSelector: settings.labelSelector,
             fieldSelector: settings.fieldSelector)
     }

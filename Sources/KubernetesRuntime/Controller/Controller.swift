@@ -93,7 +93,7 @@ package final class Controller<Key: Hashable & Sendable>: ServiceLifecycle.Servi
                 "Reconcile failed",
                 metadata: [
                     "key": "\(key)", "error": "\(error)", "failures": "\(queue.retries(of: key))",
-                    "retry_in_ms": "\(Int(delay.inSeconds * 1000))",
+                    "retry_in_ms": "\(Int(delay / .milliseconds(1)))",
                 ])
         }
     }

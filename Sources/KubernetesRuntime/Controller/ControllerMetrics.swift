@@ -34,7 +34,7 @@ final class ControllerMetrics: Sendable {
 
     func ended(after elapsed: Duration) {
         active.decrement()
-        duration.record(elapsed: elapsed)
+        duration.record(duration: elapsed)
     }
 
     func count(_ result: Result) {

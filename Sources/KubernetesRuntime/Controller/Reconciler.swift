@@ -23,12 +23,3 @@ package struct TerminalError: Error, CustomStringConvertible {
 
     package var description: String { String(describing: underlying) }
 }
-
-/// A reconciler made of a closure.
-package struct ClosureReconciler<Key: Hashable & Sendable>: Reconciler {
-    private let body: @Sendable (Key) async throws -> ReconcileResult
-
-    package init(_ body: @escaping @Sendable (Key) async throws -> ReconcileResult) { self.body = body }
-
-    package func reconcile(_ key: Key) async throws -> ReconcileResult { try await body(key) }
-}

@@ -132,7 +132,7 @@ package struct LeaderElectionState: Sendable {
 
     private func spec(after old: Lease.Spec?, date: Date) -> Lease.Spec {
         let isRenewal = old?.holderIdentity == identity
-        let seconds = Int(settings.leaseDuration.inSeconds.rounded(.up))
+        let seconds = Int((settings.leaseDuration / .seconds(1)).rounded(.up))
         return Lease.Spec(
             holderIdentity: identity, leaseDurationSeconds: seconds,
             acquireTime: isRenewal ? old?.acquireTime ?? MicroTime(date) : MicroTime(date), renewTime: MicroTime(date),

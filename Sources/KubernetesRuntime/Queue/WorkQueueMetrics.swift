@@ -29,11 +29,11 @@ final class WorkQueueMetrics: Sendable {
     func depth(_ depth: Int) { depthMeter.set(depth) }
     func added() { adds.increment() }
     func retried() { retries.increment() }
-    func handedOut(waited: Duration) { queueDuration.record(elapsed: waited) }
-    func worked(_ duration: Duration) { workDuration.record(elapsed: duration) }
+    func handedOut(waited: Duration) { queueDuration.record(duration: waited) }
+    func worked(_ duration: Duration) { workDuration.record(duration: duration) }
 
     func unfinished(total: Duration, longest: Duration) {
-        unfinishedWork.set(total.inSeconds)
-        longestRunning.set(longest.inSeconds)
+        unfinishedWork.set(total / .seconds(1))
+        longestRunning.set(longest / .seconds(1))
     }
 }

@@ -59,12 +59,6 @@ package struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     /// The number of keys ready to be handed out.
     package var depth: Int { queue.count }
 
-    /// The number of keys that wait for their time.
-    package var delayedCount: Int { due.count }
-
-    /// The number of keys being worked on.
-    package var processingCount: Int { processing.count }
-
     /// Marks `key` as in need of work. Returns false if that was known already.
     @discardableResult
     package mutating func add(_ key: Key, now: Duration) -> Bool {

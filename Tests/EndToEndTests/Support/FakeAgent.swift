@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import Synchronization
+import TestSupport
 import Testing
 import TunnelProtocol
 
@@ -124,7 +125,7 @@ final class FakeAgent: Sendable {
             return Receiver(agent: agent)
         }
         func tunnelDraining(_ detail: String) {}
-        func tunnelTicked() {}
+        func streamRefused(_ code: ResetCode, detail: String) {}
         func tunnelClosed(_ reason: TunnelCloseReason) { agent.state.withLock { $0.closed = reason } }
     }
 

@@ -2,6 +2,7 @@ import ClusterAgent
 import NIOCore
 import NIOHTTP1
 import Synchronization
+import TestSupport
 import Testing
 import TunnelProtocol
 
@@ -75,7 +76,7 @@ final class FakeGateway: TunnelAdmission {
             nil
         }
         func tunnelDraining(_ detail: String) {}
-        func tunnelTicked() {}
+        func streamRefused(_ code: ResetCode, detail: String) {}
         func tunnelClosed(_ reason: TunnelCloseReason) { gateway.state.withLock { $0.closed.append(reason) } }
     }
 }

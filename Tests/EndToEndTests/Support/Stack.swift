@@ -9,6 +9,7 @@ import Routing
 import ServiceLifecycle
 import Settings
 import Synchronization
+import TestSupport
 import Testing
 import TunnelProtocol
 import TunnelTransport

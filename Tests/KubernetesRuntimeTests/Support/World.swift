@@ -38,12 +38,13 @@ enum Wire {
 
 /// A client for a scripted server, shut down after `body`.
 func withClient<Result>(
-    port: Int, options: KubernetesClient.Options = .init(requestTimeout: .seconds(5), retry: .never),
+    port: Int, userAgent: String = "tests",
+    options: KubernetesClient.Options = .init(requestTimeout: .seconds(5), retry: .never),
     _ body: (KubernetesClient) async throws -> Result
 ) async throws -> Result {
     let client = try KubernetesClient(
         configuration: KubernetesConfiguration(server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port)),
-        logger: Logger(label: "test"), userAgent: "tests", options: options)
+        logger: Logger(label: "test"), userAgent: userAgent, options: options)
     do {
         let result = try await body(client)
         try await client.shutdown()
@@ -51,16 +52,5 @@ func withClient<Result>(
     } catch {
         try? await client.shutdown()
         throw error
-    }
-}
-
-/// Runs `service` beside `body` and cancels it afterwards.
-func withRunning<Result>(
-    _ run: @escaping @Sendable () async throws -> Void, _ body: () async throws -> Result
-) async throws -> Result {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { try? await run() }
-        defer { group.cancelAll() }
-        return try await body()
     }
 }

@@ -86,7 +86,7 @@ enum FuzzCase {
                 }
             case .reset(let id, _, _): unfinished.remove(id)
             case .close: return
-            case .none, .responded, .draining: break
+            case .none, .responded, .refused, .draining: break
             }
             precondition(mux.reservedBytes <= limits.budget, "the budget is exceeded")
             var written = ByteBuffer()

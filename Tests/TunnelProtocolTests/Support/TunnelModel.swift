@@ -263,6 +263,8 @@ struct TunnelModel {
         case .reset(let id, let code, _):
             seen.insert(code == .refused ? .refused : .reset)
             exchanges[id]?.isReset = true
+        // The gateway hears of it by RESET.
+        case .refused: break
         case .draining, .close: failures.append("\(side): \(action)")
         }
     }

@@ -3,6 +3,7 @@ import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import Synchronization
+import TestSupport
 import Testing
 import TunnelProtocol
 
@@ -44,7 +45,7 @@ final class RecordingObserver: TunnelObserver {
     }
 
     func tunnelDraining(_ detail: String) { seen.withLock { $0.drains.append(detail) } }
-    func tunnelTicked() {}
+    func streamRefused(_ code: ResetCode, detail: String) {}
     func tunnelClosed(_ reason: TunnelCloseReason) { seen.withLock { $0.closed.append(reason) } }
 }
 

@@ -8,14 +8,16 @@ import shutil
 import subprocess
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
 from . import kubeconfig
-from .manifests import Document, Object, split_documents
-from .waiting import CheckFailed, wait_until
+from .manifests import Object, split_documents
+from .waiting import CheckFailed, expect, wait_until
 
 FIELD_MANAGER = "gateway-demo"
+JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -94,36 +96,69 @@ class Cluster:
             if error.status != 404:
                 raise
 
-    def delete_namespace(self, name: str, seconds: float = 3.0) -> None:
-        """Deletes a namespace that this run made and emptied.
+    def replace(self, item: Object) -> Object:
+        """Puts an object in the place of the one with its name and resource version."""
+        metadata = item["metadata"]
+        return self._request("PUT", self._path(item["kind"], metadata.get("namespace"), metadata["name"]), item)
 
-        A cluster without a controller-manager never finishes such a deletion: then the last step is taken here. One
-        that has published its root certificate in the namespace is left to do it in its own time.
+    def wait_until_gone(self, kind: str, namespace: Optional[str], name: str, seconds: float) -> None:
+        """Waits for the end of a deletion: finalizers may still be at work when the answer to it has come."""
+        wait_until(
+            f"{kind} {name} is gone", seconds, lambda: self.find(kind, namespace, name) is None, pause=0.05)
+
+    @cached_property
+    def deletes_namespaces(self) -> bool:
+        """Whether this cluster has a controller-manager, which finishes deletions of namespaces in its own time.
+
+        A sign that it has is the root certificate that one publishes in every namespace.
         """
-        has_controllers = self.find("ConfigMap", name, "kube-root-ca.crt") is not None
-        self.delete("Namespace", None, name)
-        if has_controllers:
-            return
-        try:
-            wait_until("namespace deleted", seconds, lambda: self.find("Namespace", None, name) is None, pause=0.05)
-        except CheckFailed:
-            left = self.find("Namespace", None, name)
-            if left:
-                left["spec"] = {"finalizers": []}
-                self._request("PUT", self._path("Namespace", None, name, "finalize"), left)
+        return any(self.find("ConfigMap", name, "kube-root-ca.crt") for name in ("kube-system", "default"))
 
-    def apply(self, text: str) -> list[Document]:
+    def delete_namespace(self, name: str) -> None:
+        """Deletes a namespace that this run made and emptied, with the last step that nobody else would take."""
+        self.delete("Namespace", None, name)
+        if not self.deletes_namespaces:
+            wait_until(f"namespace {name} is gone", 2, lambda: self._finalize_namespace(name), pause=0.02)
+
+    def _finalize_namespace(self, name: str) -> bool:
+        """Whether the namespace is gone; where it is not, takes its finalizers away."""
+        left = self.find("Namespace", None, name)
+        if not left:
+            return True
+        left["spec"] = {"finalizers": []}
+        try:
+            self._request("PUT", self._path("Namespace", None, name, "finalize"), left)
+        except ApiError as error:
+            # Gone meanwhile, or changed: looked at again.
+            if error.status not in (404, 409):
+                raise
+        return False
+
+    def table(self, kind: str, namespace: Optional[str] = None) -> tuple[list[str], list[list[Any]]]:
+        """What `kubectl get` prints: the names of the columns, and the rows."""
+        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        table = self._request("GET", self._path(kind, namespace), accept=accept)
+        expect(table.get("kind") == "Table", f"the API server answers with a {table.get('kind')}, not with a Table")
+        columns = [column["name"] for column in table["columnDefinitions"]]
+        return columns, [row["cells"] for row in table.get("rows") or []]
+
+    def served(self, kind: str) -> Object:
+        """What the API server says about a kind to those who look for it: its names, short names and categories."""
+        version, plural = self._path(kind, None).rsplit("/", 1)
+        found = [entry for entry in self._request("GET", version)["resources"] if entry["name"] == plural]
+        expect(found, f"{kind} is not in the API server's discovery")
+        return dict(found[0])
+
+    def apply(self, text: str) -> None:
         """Applies a manifest with kubectl where it is installed, otherwise document by document through the API."""
-        documents = split_documents(text)
         if self.kubectl_path:
             self.kubectl("apply", "-f", "-", stdin=text)
-            return documents
-        for document in documents:
+            return
+        for document in split_documents(text):
             resource = RESOURCES[document.kind]
             place = self._path(document.kind, document.namespace if resource.namespaced else None, document.name)
             self._request(
                 "PATCH", f"{place}?fieldManager={FIELD_MANAGER}&force=true", document.text.encode(), APPLY_PATCH)
-        return documents
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Runs kubectl and returns what it printed."""
@@ -149,9 +184,11 @@ class Cluster:
         parts += [part for part in (resource.plural, name, subresource) if part]
         return "/".join(parts)
 
-    def _request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Object:
+    def _request(
+        self, method: str, path: str, body: Any = None, content_type: str = JSON, accept: str = JSON
+    ) -> Object:
         data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER, **self._access.headers}
+        headers = {"Accept": accept, "User-Agent": FIELD_MANAGER, **self._access.headers}
         if data is not None:
             headers["Content-Type"] = content_type
         status, content = self._exchange(method, self._access.base_path + path, data, headers)
@@ -167,6 +204,8 @@ class Cluster:
         self, method: str, path: str, data: Optional[bytes], headers: dict[str, str]
     ) -> tuple[int, bytes]:
         kept = getattr(self._local, "connection", None)
+        # A connection on which an exchange is broken off, by a signal for example, is of no use any more.
+        self._local.connection = None
         connection = kept or self._connect()
         try:
             try:
@@ -181,7 +220,6 @@ class Cluster:
                 response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            self._local.connection = None
             raise ApiError(0, f"{method} {path}", f"no answer from the API server: {error!r}") from error
         self._local.connection = connection
         return response.status, content

@@ -14,15 +14,10 @@ from .world import World
 Scenario = Callable[[World], str]
 
 
-class Skipped(Exception):
-    """The scenario needs something that this machine does not have; the text says what."""
-
-
 class Report:
     def __init__(self) -> None:
         self.passed = 0
         self.failed = 0
-        self.skipped = 0
 
     def run(self, scenario: Scenario, world: World) -> None:
         """Runs one scenario and prints its line. A failed one does not keep the others from running."""
@@ -31,9 +26,6 @@ class Report:
         try:
             measured = scenario(world)
             self._expect_all_running(world)
-        except Skipped as reason:
-            self.skipped += 1
-            print(f"SKIP  {title}: {reason}", flush=True)
         except CheckFailed as failure:
             self.fail(title, str(failure))
         except Exception:  # pylint: disable=broad-except
@@ -66,6 +58,5 @@ class Report:
             print(f"PASS  {title}", flush=True)
 
     def print_total(self, seconds: float) -> None:
-        skipped = f", {self.skipped} skipped" if self.skipped else ""
         print(f"\nhack/demo --check took {seconds:.1f} s", flush=True)
-        print(f"{self.passed} passed, {self.failed} failed{skipped}", flush=True)
+        print(f"{self.passed} passed, {self.failed} failed", flush=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
-from . import manifests
+from . import interruption, manifests
 from .cluster import ApiError, Cluster
 from .http_client import Server
 from .manifests import Object
@@ -106,6 +106,8 @@ class World:
         self.other_token = secrets.token_urlsafe(32)
         self._applications: dict[str, Application] = {}
         self._created: list[tuple[str, Optional[str], str]] = []
+        # Definitions that were there before, as they were.
+        self._found: list[Object] = []
 
     # Starting
 
@@ -129,17 +131,27 @@ class World:
     def prepare_cluster(self) -> None:
         """Applies the custom resource and makes this run's own namespace."""
         if self.options.existing_kubeconfig:
-            taken = self.cluster.find("Namespace", None, CONTROLLER_NAMESPACE)
+            taken = self._find_staying("Namespace", CONTROLLER_NAMESPACE)
             expect(not taken, f"namespace {CONTROLLER_NAMESPACE} exists; this needs a cluster without one")
         for crd in sorted((ROOT / "crds").glob("gateway*.yaml")):
             text = crd.read_text(encoding="utf-8")
             for document in manifests.split_documents(text):
-                known = self.cluster.find(document.kind, None, document.name)
-                if not known:
+                known = self._find_staying(document.kind, document.name)
+                if known:
+                    self._found.append(known)
+                else:
                     self._created.append((document.kind, None, document.name))
             self.cluster.apply(text)
         wait_until("the API server serves GatewayRoutes", 10, self._serves_gateway_routes)
         self.create(manifests.namespace(self.namespace))
+
+    def _find_staying(self, kind: str, name: str) -> Optional[Object]:
+        """An object of the whole cluster; the end of one that is being deleted is waited for."""
+        found = self.cluster.find(kind, None, name)
+        if found and found["metadata"].get("deletionTimestamp"):
+            self.cluster.wait_until_gone(kind, None, name, 10)
+            return None
+        return found
 
     def _serves_gateway_routes(self) -> bool:
         try:
@@ -186,10 +198,13 @@ class World:
 
     def apply_example(self) -> None:
         """Applies the example and starts its application at the address that its Service was given."""
-        text = "---\n".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "hack/example").glob("*.yaml")))
+        # The Service before the Ingress that names it, so that no Event says that it is missing.
+        files = [ROOT / "hack" / "example" / f"{name}.yaml" for name in ("deployment", "service", "ingress")]
+        text = "---\n".join(file.read_text(encoding="utf-8") for file in files)
         text = text.replace("namespace: default", f"namespace: {self.example_namespace}")
-        for document in self.cluster.apply(text):
+        for document in manifests.split_documents(text):
             self._created.append((document.kind, document.namespace, document.name))
+        self.cluster.apply(text)
         self.my_app = self._start_application("my-app", self.cluster.get("Service", self.example_namespace, "my-app"))
 
     # Parts that scenarios use
@@ -215,8 +230,10 @@ class World:
     def ingress_controller(self) -> Iterator[Application]:
         """An ingress controller's Service, with an application in the controller's place. Both end with the block."""
         port = 80 if can_listen("127.0.0.1", 80) else 8080
+        # Stays until the run's end: a name whose deletion is under way cannot be used again.
+        if ("Namespace", None, CONTROLLER_NAMESPACE) not in self._created:
+            self.create(manifests.namespace(CONTROLLER_NAMESPACE))
         with self.objects() as objects:
-            objects.create(manifests.namespace(CONTROLLER_NAMESPACE))
             service = objects.create(manifests.service(CONTROLLER_NAMESPACE, CONTROLLER, {"http": port}))
             application = self._start_application("ingress-controller", service)
             try:
@@ -229,6 +246,10 @@ class World:
         ports = [entry["port"] for entry in service["spec"]["ports"]]
         arguments = [self.binary("devcluster"), "sample-app", "--name", name]
         for port in ports:
+            expect(
+                can_listen(address, port),
+                f"{name} cannot listen on {address}:{port}, its Service's address: either another program of this "
+                f"machine listens on port {port} of every address, or the cluster's service addresses are not local")
             arguments += ["--listen", f"{address}:{port}"]
         program = self.processes.start(name, arguments)
         self._wait_started(program, f"the application {name}", lambda: all(accepts(address, port) for port in ports))
@@ -252,9 +273,10 @@ class World:
 
     def create(self, item: Object) -> Object:
         """Creates an object that stays until the run's end."""
-        created = self.cluster.create(item)
         metadata = item["metadata"]
-        self._created.append((item["kind"], metadata.get("namespace"), metadata["name"]))
+        with interruption.held():
+            created = self.cluster.create(item)
+            self._created.append((item["kind"], metadata.get("namespace"), metadata["name"]))
         return created
 
     @contextmanager
@@ -268,8 +290,8 @@ class World:
         expect(not problems, "; ".join(problems))
 
     def clean_up(self) -> list[str]:
-        """Deletes everything that this run created, last created first, and returns what went wrong."""
-        if not self._created:
+        """Leaves the cluster as it was found, last created first deleted, and returns what went wrong."""
+        if not self._created and not self._found:
             return []
         problems = []
         # An agent that is still running would write again what is being deleted.
@@ -280,7 +302,7 @@ class World:
                     problems.append(f"agent ended with status {status} when asked to stop")
             except CheckFailed as failure:
                 problems.append(str(failure))
-        return problems + self._delete_created(0)
+        return problems + self._delete_created(0) + self._restore_found()
 
     def _delete_created(self, before: int) -> list[str]:
         """Deletes what was created since there were `before` objects; what cannot be deleted does not keep the rest."""
@@ -293,8 +315,24 @@ class World:
                     self.cluster.delete_namespace(name)
                 else:
                     self.cluster.delete(kind, namespace, name)
-            except ApiError as failure:
+                if kind == "CustomResourceDefinition":
+                    self.cluster.wait_until_gone(kind, namespace, name, 3)
+            except (ApiError, CheckFailed) as failure:
                 problems.append(f"cannot delete what was created: {failure}")
+        return problems
+
+    def _restore_found(self) -> list[str]:
+        """Gives definitions that were there before the content that they had."""
+        problems = []
+        while self._found:
+            before = self._found.pop()
+            try:
+                now = self.cluster.get(before["kind"], None, before["metadata"]["name"])
+                if _content(now) != _content(before):
+                    before["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
+                    self.cluster.replace(before)
+            except ApiError as failure:
+                problems.append(f"cannot restore what was found: {failure}")
         return problems
 
     def _empty(self, namespace: str) -> None:
@@ -332,3 +370,9 @@ class World:
             return ready()
 
         wait_until(what, START_SECONDS, is_ready)
+
+
+def _content(item: Object) -> tuple[object, ...]:
+    """What people and programs have written into an object."""
+    metadata = item["metadata"]
+    return item.get("spec"), metadata.get("labels") or {}, metadata.get("annotations") or {}

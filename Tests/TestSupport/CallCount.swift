@@ -1,11 +1,13 @@
 import Synchronization
 
 /// Counts calls, from wherever they come.
-final class CallCount: Sendable {
+package final class CallCount: Sendable {
     private let count = Mutex(0)
 
+    package init() {}
+
     /// The number of calls, this one included.
-    func next() -> Int {
+    package func next() -> Int {
         count.withLock { count in
             count += 1
             return count
@@ -13,5 +15,5 @@ final class CallCount: Sendable {
     }
 
     /// The number of calls so far.
-    var value: Int { count.withLock { $0 } }
+    package var value: Int { count.withLock { $0 } }
 }

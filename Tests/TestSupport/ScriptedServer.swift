@@ -1,31 +1,31 @@
 import NIOCore
-import NIOHTTP1
+package import NIOHTTP1
 import NIOPosix
-import NIOSSL
+package import NIOSSL
 import Synchronization
 
 /// An HTTP/1.1 server that does exactly what a test tells it, byte by byte if need be.
-final class ScriptedServer: Sendable {
-    struct Request: Sendable {
-        var method: String
-        var path: String
-        var query: [String: String]
-        var headers: HTTPHeaders
-        var body: String
+package final class ScriptedServer: Sendable {
+    package struct Request: Sendable {
+        package var method: String
+        package var path: String
+        package var query: [String: String]
+        package var headers: HTTPHeaders
+        package var body: String
 
-        var isWatch: Bool { query["watch"] == "true" }
+        package var isWatch: Bool { query["watch"] == "true" }
     }
 
-    typealias Handler = @Sendable (Request, Exchange) async throws -> Void
+    package typealias Handler = @Sendable (Request, Exchange) async throws -> Void
 
     /// The answer to one request.
-    struct Exchange: Sendable {
+    package struct Exchange: Sendable {
         fileprivate typealias Part = HTTPPart<HTTPResponseHead, ByteBuffer>
 
         fileprivate let channel: any Channel
 
         /// Sends a whole answer.
-        func reply(_ status: Int, _ body: String, headers: [(String, String)] = []) async throws {
+        package func reply(_ status: Int, _ body: String, headers: [(String, String)] = []) async throws {
             var fields = HTTPHeaders(headers)
             fields.add(name: "Content-Type", value: "application/json")
             fields.add(name: "Content-Length", value: String(body.utf8.count))
@@ -35,20 +35,20 @@ final class ScriptedServer: Sendable {
         }
 
         /// Begins an answer of unknown length.
-        func begin(_ status: Int = 200) async throws {
+        package func begin(_ status: Int = 200) async throws {
             let fields = HTTPHeaders([("Content-Type", "application/json")])
             try await send(.head(.init(version: .http1_1, status: .init(statusCode: status), headers: fields)))
         }
 
-        func chunk(_ text: String) async throws { try await send(.body(ByteBuffer(string: text))) }
+        package func chunk(_ text: String) async throws { try await send(.body(ByteBuffer(string: text))) }
 
-        func end() async throws { try await send(.end(nil)) }
+        package func end() async throws { try await send(.end(nil)) }
 
         /// Breaks the connection in the middle of whatever it carries.
-        func cut() async throws { try await channel.close() }
+        package func cut() async throws { try await channel.close() }
 
         /// Keeps the answer open until the client leaves or the test is over.
-        func hold() async throws { try await Task.sleep(for: .seconds(60)) }
+        package func hold() async throws { try await Task.sleep(for: .seconds(60)) }
 
         private func send(_ part: Part) async throws { try await channel.writeAndFlush(part) }
     }
@@ -63,10 +63,10 @@ final class ScriptedServer: Sendable {
     private let listener = Mutex<(any Channel)?>(nil)
 
     /// All requests so far, in the order of their arrival.
-    var requests: [Request] { state.withLock { $0.requests } }
+    package var requests: [Request] { state.withLock { $0.requests } }
 
     /// The port it listens on.
-    var port: Int { listener.withLock { $0?.localAddress?.port ?? 0 } }
+    package var port: Int { listener.withLock { $0?.localAddress?.port ?? 0 } }
 
     fileprivate init() {}
 
@@ -87,7 +87,7 @@ final class ScriptedServer: Sendable {
     }
 
     /// Closes it and all its connections.
-    func stop() async {
+    package func stop() async {
         try? await listener.withLock { $0 }?.close()
         let connections = state.withLock { state in
             state.isOver = true
@@ -112,7 +112,7 @@ final class ScriptedServer: Sendable {
 }
 
 /// Runs a server for as long as `body` runs. `port` 0 picks a free one.
-func withScriptedServer<Result>(
+package func withScriptedServer<Result>(
     port: Int = 0, tls: NIOSSLContext? = nil, _ handler: @escaping ScriptedServer.Handler,
     _ body: (ScriptedServer) async throws -> Result
 ) async throws -> Result {

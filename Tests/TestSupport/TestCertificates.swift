@@ -1,29 +1,40 @@
 import Crypto
 import Foundation
+package import NIOSSL
 import SwiftASN1
 import X509
 
 /// A certificate authority, two server certificates and a client certificate (P-256), in PEM, made once a run.
-struct TestCertificates: Sendable {
+package struct TestCertificates: Sendable {
     /// A certificate and its key.
-    struct Pair: Sendable {
-        var certificate: String
-        var key: String
+    package struct Pair: Sendable {
+        package var certificate: String
+        package var key: String
+
+        /// What a server needs to show the certificate.
+        package func serverConfiguration() throws -> TLSConfiguration {
+            TLSConfiguration.makeServerConfiguration(
+                certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(certificate.utf8)).map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(key.utf8), format: .pem)))
+        }
     }
 
-    static let made = Result { try TestCertificates() }
+    package static let made = Result { try TestCertificates() }
 
-    let authority: String
-    let otherAuthority: String
-    /// For `api.kubernetes.test` and 127.0.0.1.
-    let server: Pair
-    /// For `api.kubernetes.test` only.
-    let namedServer: Pair
-    let client: Pair
+    package let authority: String
+    package let otherAuthority: String
+    /// For `name` and 127.0.0.1.
+    package let server: Pair
+    /// For `name` only.
+    package let namedServer: Pair
+    package let client: Pair
+
+    /// The DNS name of both servers.
+    package static let name = "server.test"
 
     private init() throws {
         let issuer = Issuer()
-        let name = GeneralName.dnsName("api.kubernetes.test")
+        let name = GeneralName.dnsName(Self.name)
         let address = GeneralName.ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1]))
         authority = try issuer.certificate().pem()
         otherAuthority = try Issuer().certificate().pem()

@@ -1,21 +1,24 @@
-import Logging
+package import Logging
 import Synchronization
 
 /// Keeps log lines, so that tests see what an operator would.
-final class LogRecorder: Sendable {
-    struct Line: Sendable, CustomStringConvertible {
-        var level: Logger.Level
-        var message: String
-        var fields: [String: String]
-        var description: String { "\(level) \(message) \(fields)" }
+package final class LogRecorder: Sendable {
+    package struct Line: Sendable, CustomStringConvertible {
+        package var level: Logger.Level
+        package var message: String
+        package var fields: [String: String]
+        package var description: String { "\(level) \(message) \(fields)" }
     }
 
     private let recorded = Mutex<[Line]>([])
 
-    var lines: [Line] { recorded.withLock { $0 } }
-    func lines(_ message: String) -> [Line] { lines.filter { $0.message == message } }
+    package init() {}
 
-    func logger(_ label: String) -> Logger {
+    package var lines: [Line] { recorded.withLock { $0 } }
+    /// Those with this message.
+    package func lines(_ message: String) -> [Line] { lines.filter { $0.message == message } }
+
+    package func logger(_ label: String) -> Logger {
         var logger = Logger(label: label) { _ in Handler(recorder: self) }
         logger.logLevel = .debug
         return logger
@@ -38,4 +41,9 @@ final class LogRecorder: Sendable {
             }
         }
     }
+}
+
+extension Logger {
+    /// For tests that do not look at the log.
+    package static var silent: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }

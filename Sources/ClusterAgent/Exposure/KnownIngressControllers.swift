@@ -1,0 +1,27 @@
+package import KubernetesAPI
+
+/// Where the usual ingress controllers put the Service that receives their traffic.
+package enum KnownIngressControllers {
+    /// In order of preference. The first is the one that `kubectl apply` of ingress-nginx and its chart make.
+    package static let services: [ObjectKey] = [
+        ObjectKey(namespace: "ingress-nginx", name: "ingress-nginx-controller"),
+        // RKE2.
+        ObjectKey(namespace: "kube-system", name: "rke2-ingress-nginx-controller"),
+        // k3s, then Traefik's own chart.
+        ObjectKey(namespace: "kube-system", name: "traefik"),
+        ObjectKey(namespace: "traefik", name: "traefik"),
+        // HAProxy Technologies, then the community's controller.
+        ObjectKey(namespace: "haproxy-controller", name: "haproxy-kubernetes-ingress"),
+        ObjectKey(namespace: "ingress-controller", name: "haproxy-ingress"),
+        // Kong, by chart.
+        ObjectKey(namespace: "kong", name: "kong-gateway-proxy"),
+        ObjectKey(namespace: "kong", name: "kong-kong-proxy"),
+        ObjectKey(namespace: "kong", name: "kong-proxy"),
+        // Contour.
+        ObjectKey(namespace: "projectcontour", name: "envoy"),
+        ObjectKey(namespace: "projectcontour", name: "contour-envoy"),
+        // NGINX Inc., by manifest and by chart.
+        ObjectKey(namespace: "nginx-ingress", name: "nginx-ingress"),
+        ObjectKey(namespace: "nginx-ingress", name: "nginx-ingress-controller"),
+    ]
+}

@@ -1,1 +1,0 @@
-../../KubernetesAPITests/Support/CallCount.swift
