@@ -25,7 +25,6 @@ let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metri
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package: "swift-metrics")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
-let orderedCollections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
@@ -68,7 +67,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
     ],
     targets: [
@@ -78,14 +77,13 @@ let package = Package(
         library("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
 
         // Event loops.
-        library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, logging, crypto]),
+        library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, crypto]),
 
         // Kubernetes, with no word about ingresses or tunnels in the runtime.
         library(
             "KubernetesAPI",
             [
                 asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL, nioFoundationCompat, logging, metrics, yams,
-                crypto,
             ]),
         library("KubernetesRuntime", ["KubernetesAPI", serviceLifecycle, logging, metrics, deque, heap]),
 
@@ -100,7 +98,6 @@ let package = Package(
             [
                 "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
                 "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging,
-                metrics, deque,
             ]),
         library(
             "EdgeGateway",
@@ -179,11 +176,4 @@ if Context.environment["FUZZING"] != nil {
             sources: ["Fuzz/TunnelFuzz.swift", "TunnelProtocolTests/Support/FuzzCase.swift"], swiftSettings: settings))
     for target in package.targets { target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"])) }
     package.products = [.library(name: "TunnelFuzz", type: .static, targets: ["TunnelFuzz"])]
-}
-
-// LANE (temporary, removed before landing): build only the named targets.
-if let lane = Context.environment["LANE"] {
-    let names = Set(lane.split(separator: ",").map(String.init))
-    package.targets.removeAll { !names.contains($0.name) }
-    package.products.removeAll { !names.contains($0.name) }
 }

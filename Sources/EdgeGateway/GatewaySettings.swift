@@ -95,7 +95,7 @@ package struct GatewaySettings: Sendable {
         }
         clustersFile = clusters
         agentSecurity = try Self.agentSecurity(reader)
-        gatewayDomain = try Self.gatewayDomain(reader)
+        gatewayDomain = try reader.domain(.gatewayDomain, default: "gateway.pipeops.io")
         responseTimeout = try reader.duration(
             .responseTimeout, default: .seconds(30), in: .milliseconds(10) ... .seconds(86_400))
         idleTimeout = try reader.duration(
@@ -144,14 +144,6 @@ package struct GatewaySettings: Sendable {
         }
     }
 
-    private static func gatewayDomain(_ reader: SettingsReader<Name>) throws(SettingsError) -> Hostname {
-        let fallback = "gateway.pipeops.io"
-        let parse = { (text: String) in (try? Hostname(text)).flatMap { $0.isWildcard ? nil : $0 } }
-        let given = try reader.value(.gatewayDomain, expected: "a DNS name, such as \(fallback)", parse: parse)
-        guard let domain = given ?? parse(fallback) else { preconditionFailure("\(fallback) is a DNS name") }
-        return domain
-    }
-
     /// A field name (RFC 9110 §5.1) in lower case, unless a request could not be understood without the field.
     private static func strippableField(_ text: String) -> String? {
         let name = text.lowercased()
@@ -173,10 +165,8 @@ package struct GatewaySettings: Sendable {
 
     /// Host name and process: different for each running gateway.
     private static func defaultInstanceID() -> String {
-        var buffer = [CChar](repeating: 0, count: 256)
-        let known = gethostname(&buffer, buffer.count - 1) == 0
-        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }.filter(isIdentifierByte)
-        let name = known && !bytes.isEmpty ? String(decoding: bytes, as: UTF8.self) : "gateway"
+        let bytes = (LocalHost.name ?? "").utf8.filter(isIdentifierByte)
+        let name = bytes.isEmpty ? "gateway" : String(decoding: bytes, as: UTF8.self)
         return "\(name)-\(getpid())"
     }
 }

@@ -190,7 +190,8 @@ private final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChan
             return
         }
         let status = Int(refusal.status.code)
-        let reason = status == 101 ? "an upgrade to something else" : detail.split(separator: "\n").first.map(String.init)
+        let reason =
+            status == 101 ? "an upgrade to something else" : detail.split(separator: "\n").first.map(String.init)
         promise.fail(
             TunnelDialError.refused(
                 status: status, detail: reason ?? refusal.status.reasonPhrase,

@@ -18,7 +18,9 @@ package enum TunnelHandshake {
         guard head.headers["Sec-WebSocket-Version"] == ["13"] else {
             throw TunnelRefusal(.upgradeRequired, "Sec-WebSocket-Version is not 13")
         }
-        guard key(of: head) != nil else { throw TunnelRefusal(.badRequest, "Sec-WebSocket-Key is not 16 bytes of base64") }
+        guard key(of: head) != nil else {
+            throw TunnelRefusal(.badRequest, "Sec-WebSocket-Key is not 16 bytes of base64")
+        }
         guard head.headers[canonicalForm: "sec-websocket-protocol"].contains(where: { $0 == subprotocol }) else {
             throw TunnelRefusal(.badRequest, "the subprotocol \(subprotocol) is not offered")
         }

@@ -51,7 +51,9 @@ final class UpstreamConnection: ChannelDuplexHandler {
         write(.head(head), promise: nil)
     }
 
-    func send(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) { write(.body(.byteBuffer(bytes)), promise: promise) }
+    func send(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) {
+        write(.body(.byteBuffer(bytes)), promise: promise)
+    }
 
     func endRequest(trailers: HTTPHeaders?) {
         write(.end(trailers), promise: nil)

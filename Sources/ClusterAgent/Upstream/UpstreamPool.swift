@@ -1,8 +1,8 @@
 package import HTTPExchange
-import Settings
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Settings
 import Synchronization
 
 /// Where a connection goes.
@@ -107,7 +107,8 @@ final class UpstreamPool {
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(
                 .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 256 * 1024))
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 256 * 1024)
+            )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations

@@ -60,7 +60,8 @@ package struct HostnameClaims {
     }
 
     /// Takes one `ingress_routes` message in.
-    package mutating func apply(_ change: GatewaySession.RouteChange, from cluster: String, now: NIODeadline) -> Change {
+    package mutating func apply(_ change: GatewaySession.RouteChange, from cluster: String, now: NIODeadline) -> Change
+    {
         var result = nextChange()
         var touched: Set<Hostname> = []
         clusters[cluster, default: Cluster(lastSeen: now)].lastSeen = now
@@ -109,10 +110,13 @@ package struct HostnameClaims {
         clusters[cluster].map { Array($0.advertised.keys) } ?? []
     }
 
-    private mutating func put(_ route: Route, of cluster: String, _ result: inout Change, _ touched: inout Set<Hostname>) {
+    private mutating func put(
+        _ route: Route, of cluster: String, _ result: inout Change, _ touched: inout Set<Hostname>
+    ) {
         let host = route.host
-        guard clusters[cluster]?.advertised[route.key] != nil
-            || (clusters[cluster]?.advertised.count ?? 0) < GatewaySession.maxRoutes
+        guard
+            clusters[cluster]?.advertised[route.key] != nil
+                || (clusters[cluster]?.advertised.count ?? 0) < GatewaySession.maxRoutes
         else {
             result.rejected.append(
                 .init(

@@ -60,7 +60,11 @@ package final class RouteCache: Sendable {
     package func replace(_ hosts: [Hostname: [HostnameClaims.Entry]], sequence: UInt64) {
         let defaults = defaults
         let prepared = hosts.map { host, entries in
-            (host: host, routes: entries.isEmpty ? nil : HostRoutes(entries.map { ($0.route.match, ServedRoute($0, defaults: defaults)) }))
+            (
+                host: host,
+                routes: entries.isEmpty
+                    ? nil : HostRoutes(entries.map { ($0.route.match, ServedRoute($0, defaults: defaults)) })
+            )
         }
         for start in stride(from: 0, to: prepared.count, by: Self.hostsPerTurn) {
             state.withLock { state in
