@@ -107,7 +107,8 @@ package struct Multiplexer {
         /// The source was told to stop and has not been told to go on.
         var isHeldBack = false
 
-        var isOver: Bool { sent == .ended && received == .ended }
+        /// Both directions have ended, and what arrived is written onward: until then its memory is spoken for.
+        var isOver: Bool { sent == .ended && received == .ended && receiveWindow.held == 0 }
     }
 
     /// What one stream still has to send.
@@ -203,7 +204,8 @@ extension Multiplexer {
         remove(id)
     }
 
-    /// Bytes that `receive` delivered were written onward: their credit returns to the peer.
+    /// Bytes that `receive` delivered were written onward, or thrown away: their credit returns to the peer. To be
+    /// told of every byte, those of the last DATA included, unless the stream is reset.
     package mutating func consumed(_ id: StreamID, _ bytes: Int) {
         guard var stream = streams[id] else { return }
         if stream.received == .ended {
@@ -212,7 +214,7 @@ extension Multiplexer {
             let increment = stream.receiveWindow.consumed(bytes, budget: &budget, limits: limits)
             if increment > 0 { answer(.window(id, increment: UInt32(increment))) }
         }
-        streams[id] = stream
+        update(id, stream)
     }
 
     /// Announces that no stream above the last one is accepted any more, once.
@@ -238,10 +240,7 @@ extension Multiplexer {
         ready.append(id)
     }
 
-    /// Stores a stream's new state, or forgets it once both directions have ended.
-    ///
-    /// Bytes that were delivered and not yet written onward stay accounted until the stream is forgotten; after that
-    /// they live in the sink's own bounded buffer.
+    /// Stores a stream's new state, or forgets it once it is over.
     mutating func update(_ id: StreamID, _ stream: Stream) {
         streams[id] = stream
         if stream.isOver { remove(id) }

@@ -6,7 +6,7 @@ package import TunnelProtocol
 package enum StreamEvent: Sendable {
     /// A response head (gateway only); more than one if informational ones precede it.
     case head(ResponseHead, endStream: Bool)
-    /// Bytes of a body; to be reported with `TunnelStream.consumed` once they are written onward.
+    /// Bytes of a body; each to be reported with `TunnelStream.consumed` once written onward, or thrown away.
     case data(ByteBuffer, endStream: Bool)
     /// The end of a body, with trailers.
     case trailers(HTTPHeaders)

@@ -259,6 +259,7 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     func consumed(_ id: StreamID, _ bytes: Int) {
         multiplexer.consumed(id, bytes)
+        if !multiplexer.isOpen(id) { forget(id) }
         if multiplexer.hasOutput { scheduleFlush() }
     }
 

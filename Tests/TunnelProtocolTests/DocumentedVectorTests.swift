@@ -88,7 +88,7 @@ struct DocumentedVectorTests {
             ("DATA payload", FrameLimits.maxDataSize), ("HEADERS payload", FrameLimits.maxHeaderBlockSize),
             ("detail of RESET and GOAWAY", FrameLimits.maxDetailSize),
             ("implicit credit of a request's body", FrameLimits.initialRequestCredit),
-            ("routes of a sync", GatewaySession.maxRoutes),
+            ("routes of one cluster", GatewaySession.maxRoutes),
         ]
         for (name, value) in rows { #expect(text.contains("| \(name) | \(grouped(value)) |"), "\(name)") }
     }

@@ -63,6 +63,8 @@ struct TunnelStreamTests {
                         $0.send(ByteBuffer(string: "x"), endStream: true)
                     }
                     try await eventually("the answer is there") { client.events == ["head 200", "end"] }
+                    // Until it is written onward its memory, and with it the stream, is kept.
+                    try await stream.use(on: loop) { $0.consumed(1) }
                 case "reset by the agent":
                     try await answer.use(on: pair.agent.eventLoop) { $0.reset(.backendClosed, detail: "gone") }
                     try await eventually("the reset is there") { client.events == ["reset backend_closed gone"] }

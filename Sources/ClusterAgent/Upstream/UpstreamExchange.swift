@@ -84,7 +84,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
                     machine.serverFailed(.badRequest("the body is not as long as announced")),
                     "the body is not as long as announced")
             }
-            if size > 0 { connection.send(bytes, promise: endStream ? nil : creditPromise(size)) }
+            if size > 0 { connection.send(bytes, promise: creditPromise(size)) }
             if endStream { connection.endRequest(trailers: nil) }
         case .trailers(let fields):
             guard machine.requestPart(isEnd: true, now: .now()) == .forward, let connection else { return }
@@ -238,7 +238,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private func creditPromise(_ size: Int) -> EventLoopPromise<Void> {
         let promise = pool.eventLoop.makePromise(of: Void.self)
         let exchange = NIOLoopBound(self, eventLoop: pool.eventLoop)
-        promise.futureResult.whenSuccess {
+        promise.futureResult.whenComplete { _ in
             exchange.value.machine.progressed(now: .now())
             exchange.value.stream?.consumed(size)
         }

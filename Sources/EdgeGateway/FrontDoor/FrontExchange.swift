@@ -177,7 +177,7 @@ final class FrontExchange: StreamReceiver {
         }
         if size > 0 {
             record.bytesOut += size
-            handler.write(.body(.byteBuffer(bytes)), promise: endStream ? nil : creditPromise(size))
+            handler.write(.body(.byteBuffer(bytes)), promise: creditPromise(size))
             needsFlush = true
         }
         complete(action, trailers: nil)
@@ -212,12 +212,15 @@ final class FrontExchange: StreamReceiver {
         handler.writeEnd(trailers, reusable: reusable, requestEnded: machine.requestHasEnded)
     }
 
-    /// Credit returns to the cluster once the bytes are with the client's socket.
+    /// Credit returns to the cluster once the bytes are with the client's socket, or will never be.
     private func creditPromise(_ size: Int) -> EventLoopPromise<Void>? {
-        guard let loop = handler.eventLoop else { return nil }
+        guard let loop = handler.eventLoop else {
+            stream?.consumed(size)
+            return nil
+        }
         let promise = loop.makePromise(of: Void.self)
         let exchange = NIOLoopBound(self, eventLoop: loop)
-        promise.futureResult.whenSuccess {
+        promise.futureResult.whenComplete { _ in
             exchange.value.machine.progressed(now: .now())
             exchange.value.stream?.consumed(size)
         }

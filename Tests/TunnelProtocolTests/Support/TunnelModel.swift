@@ -21,6 +21,8 @@ struct TunnelModel {
         /// Credit given, and spent, as seen on the wire.
         var granted = 0
         var onWire = 0
+
+        var isDone: Bool { hasEnded && consumed == received }
     }
 
     struct Exchange {
@@ -31,7 +33,8 @@ struct TunnelModel {
         /// Reset by either side, or refused.
         var isReset = false
 
-        var isDone: Bool { isReset || request.hasEnded && response.hasEnded }
+        /// Both bodies have arrived whole and are written onward.
+        var isDone: Bool { isReset || request.isDone && response.isDone }
     }
 
     enum Side: CaseIterable {
@@ -165,6 +168,8 @@ struct TunnelModel {
         guard let id = candidates.randomElement(using: &random), let side = Side.allCases.randomElement(using: &random)
         else { return }
         guard side == .gateway || exchanges[id]?.isKnownToAgent == true else { return }
+        // A side that is through with the stream has nothing to reset, and its peer hears nothing.
+        guard with(side, { $0.isOpen(id) }) else { return }
         with(side) { $0.reset(id, .cancelled) }
         exchanges[id]?.isReset = true
     }
