@@ -45,9 +45,9 @@ package struct FlowLimits: Hashable, Sendable {
     /// All streams of a tunnel together.
     package var budget = 64 * 1024 * 1024
     /// Bytes of one stream queued for sending above which its source is told to stop.
-    package var sendQueueHigh = 128 * 1024
+    package var sendQueueHigh = 64 * 1024
     /// Bytes of one stream queued for sending below which its source may go on.
-    package var sendQueueLow = 64 * 1024
+    package var sendQueueLow = 32 * 1024
     /// The most bytes of one stream sent before another stream's turn.
     package var turn = 16 * 1024
 
