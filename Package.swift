@@ -151,8 +151,8 @@ let package = Package(
         tests(
             "EdgeGateway",
             [
-                "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", logging, nioCore, nioPosix,
-                nioHTTP1, nioEmbedded, crypto,
+                "TestSupport", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", logging,
+                nioCore, nioPosix, nioHTTP1, nioEmbedded, crypto,
             ]),
         .testTarget(
             name: "EndToEndTests",
@@ -163,7 +163,7 @@ let package = Package(
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),
-        tests("DevCluster", ["KubernetesAPI", asyncHTTPClient, nioCore, nioHTTP1, logging, yams]),
+        tests("DevCluster", ["TestSupport", "KubernetesAPI", asyncHTTPClient, nioCore, nioHTTP1, logging, yams]),
     ]
 )
 

@@ -1,5 +1,6 @@
 import DevCluster
 import Foundation
+import TestSupport
 import Testing
 
 /// Unmodified kubectl, run against a server in this process.
@@ -244,7 +245,7 @@ struct KubectlTests {
         try await Kubectl.with { kubectl, cluster in
             async let watched = kubectl.run(
                 ["get", "configmaps", "--watch", "--request-timeout=4s", "-o", "name"], input: nil)
-            while cluster.openWatches == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            try await eventually("kubectl watches") { cluster.openWatches > 0 }
             cluster.perform(
                 "POST", "/api/v1/namespaces/default/configmaps", ["metadata": ["name": "seen"]])
             #expect(try await watched.output.contains("configmap/seen"))

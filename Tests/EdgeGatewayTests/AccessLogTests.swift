@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import Synchronization
 import Telemetry
+import TestSupport
 import Testing
 
 @testable import EdgeGateway
@@ -26,8 +27,7 @@ struct AccessLogTests {
         let log = AccessLog(logger: logger)
         log.record(record)
         let running = Task { try await log.run() }
-        let deadline = ContinuousClock.now + .seconds(10)
-        while lines.objects.isEmpty, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(2)) }
+        try await eventually("the line is written") { !lines.objects.isEmpty }
         running.cancel()
         try? await running.value
         return try #require(lines.objects.first)

@@ -1,7 +1,6 @@
 import Crypto
 import EdgeGateway
 import NIOCore
-import Synchronization
 import TestSupport
 import Testing
 
@@ -9,26 +8,6 @@ import Testing
 struct FlowControlTests {
     private static let chunk = ByteBuffer(
         bytes: (0..<65536).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ ($0 >> 8) &* 17) })
-
-    private final class Counter: Sendable {
-        private let count = Mutex(0)
-        var value: Int { count.withLock { $0 } }
-        func add(_ more: Int) { count.withLock { $0 += more } }
-    }
-
-    /// Waits until a count has not moved for a while, and returns it.
-    private static func standstill(_ counter: Counter) async throws -> Int {
-        var last = -1
-        var since = ContinuousClock.now
-        while ContinuousClock.now - since < .milliseconds(300) {
-            if counter.value != last {
-                last = counter.value
-                since = .now
-            }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        return last
-    }
 
     /// 50 requests, five at a time, on the tunnel that also carries what is stalled.
     private static func quickRequests(_ stack: Stack) async throws {
@@ -65,7 +44,7 @@ struct FlowControlTests {
             _ = try await slow.head()
             try await Self.quickRequests(stack)
             #expect(stack.tunnels.all.count == 1)
-            let held = try await Self.standstill(sent)
+            let held = try await sent.standstill()
             // The stream's window, and what the kernel keeps for three sockets.
             #expect(held < size - (4 << 20), "\(held) bytes are under way")
             var received = 0
@@ -108,7 +87,7 @@ struct FlowControlTests {
                     }
                 }
                 try await Self.quickRequests(stack)
-                let held = try await Self.standstill(sent)
+                let held = try await sent.standstill()
                 #expect(held < size - (4 << 20), "\(held) bytes are under way")
                 goOn.set(true)
                 try await group.waitForAll()

@@ -75,7 +75,7 @@ package struct FrontDoor: Service {
         } onCancel: {
             listener.close(promise: nil)
         }
-        await connections.close(within: shutdownGrace)
+        await connections.close(within: shutdownGrace, on: group.next())
     }
 }
 
@@ -89,14 +89,20 @@ private final class OpenConnections: Sendable {
         channel.closeFuture.whenComplete { [self] _ in channels.withLock { $0[id] = nil } }
     }
 
-    /// Lets exchanges end, then closes what is left.
-    func close(within grace: Duration) async {
+    /// Lets exchanges end, and closes what is left when the grace time is over or the task is cancelled.
+    func close(within grace: Duration, on loop: any EventLoop) async {
         let open = channels.withLock { Array($0.values) }
         for channel in open { channel.pipeline.fireUserInboundEventTriggered(DrainConnection()) }
-        let deadline = ContinuousClock.now + grace
-        while ContinuousClock.now < deadline, !channels.withLock({ $0.isEmpty }) {
-            guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { break }
+        let deadline = loop.scheduleTask(in: TimeAmount(grace)) { self.closeAll() }
+        await withTaskCancellationHandler {
+            try? await EventLoopFuture.andAllComplete(open.map(\.closeFuture), on: loop).get()
+        } onCancel: {
+            closeAll()
         }
+        deadline.cancel()
+    }
+
+    private func closeAll() {
         for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
     }
 }
