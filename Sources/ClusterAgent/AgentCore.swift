@@ -31,7 +31,9 @@ struct AgentCore: ServiceLifecycle.Service {
         let connector = try connector(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
         readiness.follow(pipeline, tunnels)
 
-        let services = [.init(service: events)] + pipeline.services + [.init(service: connector)]
+        let services =
+            [.init(service: events)] + pipeline.services
+            + [.init(service: connector), .init(service: pipeline.controller)]
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
     }
 
@@ -90,9 +92,7 @@ struct AgentCore: ServiceLifecycle.Service {
             extraction: ExtractionSettings(clusterHost: clusterHost, clusterDomain: settings.clusterDomain.text),
             ingressController: settings.ingressController, loadBalancerGrace: settings.loadBalancerGrace,
             targetPolicy: TargetPolicy(
-                allowLoopback: settings.allowLoopbackTargets, apiServer: client.serverAddress),
-            // Milliseconds grow faster than routes change, so that a later run never goes back.
-            firstRevision: Int64(Date().timeIntervalSince1970 * 1000))
+                allowLoopback: settings.allowLoopbackTargets, apiServer: client.serverAddress))
     }
 
     /// The UID of the namespace `kube-system` stands for the cluster where no identity is set. Waits for an API server
@@ -132,12 +132,13 @@ final class AgentReadiness: Sendable {
         parts.withLock { $0 = (pipeline, tunnels) }
     }
 
-    /// One sentence each; empty once the caches have synced and a tunnel is up, where one is needed.
+    /// One sentence each; empty once the caches have synced and a tunnel is up, where one is needed. A replica that
+    /// stands by is ready to take over without one.
     var reasons: [String] {
         guard let (pipeline, tunnels) = parts.withLock({ $0 }) else { return ["the cluster's identity is not known"] }
         var reasons: [String] = []
         if !pipeline.hasSynced { reasons.append("caches have not synced") }
-        if needsTunnel, !tunnels.isConnected { reasons.append("no tunnel is connected") }
+        if needsTunnel, pipeline.isLeading, !tunnels.isConnected { reasons.append("no tunnel is connected") }
         return reasons
     }
 }

@@ -5,9 +5,10 @@ package import Logging
 
 /// Brings the GatewayRoute of one Ingress and the ledger in line with the Ingress.
 ///
-/// The order is what makes the status trustworthy: it exists before the gateway is told of a route. What an existing
+/// The order is what makes the record trustworthy: it exists before the gateway is told of a route. What an existing
 /// status already lists is handed over first, so that a restart does not depend on writes; and what is to go, goes
-/// first, whatever becomes of the writes.
+/// first, whatever becomes of the writes. A new GatewayRoute exists, too, but has no status until the gateway has
+/// answered (`FirstStatus`).
 package struct IngressReconciler: Reconciler {
     /// What the reconciler reads and writes.
     package struct World: Sendable {
@@ -35,47 +36,45 @@ package struct IngressReconciler: Reconciler {
     }
 
     private let world: World
-    private let clusterUUID: String
-    private let syncMode: AgentSettings.SyncMode
-    private let extraction: ExtractionSettings
+    private let settings: RoutePipeline.Settings
     private let requeue: @Sendable (Set<ObjectKey>) -> Void
     private let attempted: @Sendable (ObjectKey) -> Void
     private let ownWrites = OwnWrites()
+    private let firstStatus: FirstStatus
+    private let time = MonotonicTime(ContinuousClock())
     private let logger: Logger
 
     /// - Parameters:
     ///   - requeue: told which other Ingresses a change affects.
     ///   - attempted: told of every attempt, also a failed one.
     package init(
-        world: World, clusterUUID: String, syncMode: AgentSettings.SyncMode, extraction: ExtractionSettings,
-        logger: Logger, requeue: @escaping @Sendable (Set<ObjectKey>) -> Void,
-        attempted: @escaping @Sendable (ObjectKey) -> Void
+        world: World, settings: RoutePipeline.Settings, logger: Logger,
+        requeue: @escaping @Sendable (Set<ObjectKey>) -> Void, attempted: @escaping @Sendable (ObjectKey) -> Void
     ) {
         self.world = world
-        self.clusterUUID = clusterUUID
-        self.syncMode = syncMode
-        self.extraction = extraction
+        self.settings = settings
         self.logger = logger
         self.requeue = requeue
         self.attempted = attempted
+        firstStatus = FirstStatus(patience: settings.tunnelDownAfter)
     }
 
     package func reconcile(_ key: ObjectKey) async throws -> ReconcileResult {
         defer { attempted(key) }
-        guard let ingress = world.ingresses.get(key), IngressExtraction.isExposed(ingress) else {
+        guard let ingress = world.ingresses.get(key), settings.selection.includes(ingress) else {
             try await withdraw(key)
             return .done
         }
         let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key))
         if let existing, !existing.isOurs { throw refuse(ingress, because: existing) }
-        let extracted = IngressExtraction(ingress, settings: extraction, service: world.services.get)
+        let extracted = IngressExtraction(ingress, settings: settings.extraction, service: world.services.get)
         let createdAt = ingress.metadata.creationTimestamp ?? .distantFuture
         let observation = world.observation()
         let plan = GatewayRoutePlan(
             ingress: ingress, extraction: extracted,
             standing: world.ledger.read { $0.standing(of: key, createdAt: createdAt, routes: extracted.routes) },
-            finding: observation.finding, controller: observation.controller, syncMode: syncMode,
-            clusterUUID: clusterUUID, now: Date())
+            finding: observation.finding, controller: observation.controller, syncMode: settings.syncMode,
+            clusterUUID: settings.clusterUUID, now: Date())
 
         let isAnnounced = plan.isAnnounced(by: existing)
         if isAnnounced {
@@ -83,15 +82,16 @@ package struct IngressReconciler: Reconciler {
         } else {
             note(world.ledger.retain(ingress: key, keys: Set(extracted.routes.map(\.key))))
         }
+        let result: ReconcileResult
         do {
-            try await write(plan, existing: existing)
+            result = try await write(plan, existing: existing)
         } catch let error as KubernetesError where error.kind == .notFound {
             // Somebody removed it this moment; the next attempt makes it anew.
             ownWrites.forget(key)
             throw error
         }
         if !isAnnounced { submit(extracted, of: key, createdAt: createdAt) }
-        return .done
+        return result
     }
 
     /// Somebody else's GatewayRoute has the name. It stays as it is, so the Ingress has no status and is not served; the
@@ -114,7 +114,7 @@ package struct IngressReconciler: Reconciler {
 
     // MARK: Writing
 
-    private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws {
+    private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws -> ReconcileResult {
         var current = existing
         if let object = plan.object(existing: existing) {
             current = try await ownWrites.write(object.key) {
@@ -122,11 +122,19 @@ package struct IngressReconciler: Reconciler {
                 try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: existing != nil)
             }
         }
-        guard let current, let desired = plan.status(current: current) else { return }
+        guard let current, let desired = plan.status(current: current) else { return .done }
+        if current.status == nil, plan.awaitsAnswer,
+            let delay = firstStatus.delay(
+                current.key, isPublished: world.ledger.read { $0.isComplete }, now: time.now)
+        {
+            return .requeue(after: delay)
+        }
+        firstStatus.settled(current.key)
         let written = try await ownWrites.write(desired.key) {
             try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
         }
         report(plan.ingress, written, previous: current.status, desired: desired.status ?? .init())
+        return .done
     }
 
     private func report(
@@ -152,6 +160,7 @@ package struct IngressReconciler: Reconciler {
     /// The Ingress is gone, or opted out: its routes are withdrawn first, whatever becomes of the GatewayRoute.
     private func withdraw(_ key: ObjectKey) async throws {
         note(world.ledger.remove(ingress: key))
+        firstStatus.settled(key)
         guard let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key)), existing.isOurs else {
             return
         }

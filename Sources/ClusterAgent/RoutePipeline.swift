@@ -1,3 +1,4 @@
+import Foundation
 package import KubernetesAPI
 package import KubernetesRuntime
 package import Logging
@@ -16,17 +17,20 @@ package struct RoutePipeline: Sendable {
         package var ingressController: ObjectKey?
         package var loadBalancerGrace: Duration
         package var targetPolicy: TargetPolicy
+        package var selection: IngressSelection
         package var workers: Int
-        /// How long there may be no session before every status says so.
+        /// How long there may be no session, or no answer to a new route, before the status says so.
         package var tunnelDownAfter: Duration
-        /// Where revisions count from; a later start must give a larger value.
-        package var firstRevision: Int64
+        /// Where revisions count from in a term of leadership; each call must give a larger value than all revisions
+        /// before, of other replicas too.
+        package var revision: @Sendable () -> Int64
 
         package init(
             clusterUUID: String, syncMode: AgentSettings.SyncMode = .auto, extraction: ExtractionSettings,
             ingressController: ObjectKey? = nil, loadBalancerGrace: Duration = .seconds(120),
-            targetPolicy: TargetPolicy = TargetPolicy(), workers: Int = 8, tunnelDownAfter: Duration = .seconds(5),
-            firstRevision: Int64 = 0
+            targetPolicy: TargetPolicy = TargetPolicy(), selection: IngressSelection = .all, workers: Int = 8,
+            tunnelDownAfter: Duration = .seconds(5),
+            revision: @escaping @Sendable () -> Int64 = RoutePipeline.revisionByClock
         ) {
             self.clusterUUID = clusterUUID
             self.syncMode = syncMode
@@ -34,11 +38,15 @@ package struct RoutePipeline: Sendable {
             self.ingressController = ingressController
             self.loadBalancerGrace = loadBalancerGrace
             self.targetPolicy = targetPolicy
+            self.selection = selection
             self.workers = workers
             self.tunnelDownAfter = tunnelDownAfter
-            self.firstRevision = firstRevision
+            self.revision = revision
         }
     }
+
+    /// Milliseconds grow faster than routes change, so that a later term never goes back.
+    @Sendable package static func revisionByClock() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 
     /// For the data path.
     package let forwarding: ForwardingGuard
@@ -48,12 +56,23 @@ package struct RoutePipeline: Sendable {
     package let ledger: LiveRouteLedger
     /// To run, in this order; each serves those after it.
     package let services: [ServiceGroupConfiguration.ServiceConfiguration]
+    /// To run after the others, and after those who carry traffic: what runs last is stopped first, and a leader that is
+    /// to stop hands over before it drains its tunnel.
+    package let controller: any ServiceLifecycle.Service
     private let caches: [any CacheSync]
+    private let intake: WorkIntake
 
     /// Whether all caches have synced and the cluster's type was looked at.
     package var hasSynced: Bool { caches.allSatisfy(\.hasSynced) }
 
-    package init(client: KubernetesClient, settings: Settings, events: EventRecorder?, logger: Logger) {
+    /// Whether this replica writes and publishes.
+    package var isLeading: Bool { intake.isLeading }
+
+    /// - Parameter elector: decides between several replicas; `nil` leads from the start.
+    package init(
+        client: KubernetesClient, settings: Settings, events: EventRecorder?, elector: LeaderElector? = nil,
+        logger: Logger
+    ) {
         let serviceIndex = "service"
         let ingresses = Informer<Ingress>(
             client: client,
@@ -64,9 +83,8 @@ package struct RoutePipeline: Sendable {
         let gatewayRoutes = Informer<GatewayRoute>(client: client, logger: logger)
 
         let forwarding = ForwardingGuard(policy: settings.targetPolicy)
-        let ledger = LiveRouteLedger(RouteLedger(revision: settings.firstRevision), forwarding: forwarding)
-        let queue = WorkQueue<ObjectKey>(name: "ingress")
-        let requeue: @Sendable (Set<ObjectKey>) -> Void = { for key in $0 { queue.add(key) } }
+        let ledger = LiveRouteLedger(forwarding: forwarding)
+        let intake = WorkIntake()
 
         let clusterType = ClusterTypeMonitor(
             services: services, ingressController: settings.ingressController,
@@ -78,41 +96,33 @@ package struct RoutePipeline: Sendable {
             let clusterType = observation.finding.clusterType
             _ = ledger.setPublication(.init(mode: settings.syncMode, clusterType: clusterType))
             // Every status tells type, reason and target.
-            for ingress in ingresses.store.all() { queue.add(ingress.key) }
+            intake.add(ingresses.store.all().map(\.key))
         }
         let syncer = RouteSyncer(
             clusterUUID: settings.clusterUUID, ledger: ledger,
-            isPrivate: { clusterType.current.finding.clusterType == .private }, onAffected: requeue,
+            isPrivate: { clusterType.current.finding.clusterType == .private }, onAffected: { intake.add($0) },
             downAfter: settings.tunnelDownAfter, logger: logger)
-        let firstPass = FirstPass(ingresses: ingresses, onComplete: ledger.setComplete)
-        let reconciler = IngressReconciler(
-            world: .init(
-                client: client, ingresses: ingresses.store, services: services.store,
-                gatewayRoutes: gatewayRoutes.store, ledger: ledger, observation: { clusterType.current },
-                events: events),
-            clusterUUID: settings.clusterUUID, syncMode: settings.syncMode, extraction: settings.extraction,
-            logger: logger, requeue: requeue, attempted: firstPass.attempted)
-
-        ingresses.addHandler { queue.add($0.key) }
-        gatewayRoutes.addHandler { if reconciler.gatewayRouteChanged($0) { queue.add($0.key) } }
-        services.addHandler { change in
-            let dependents = ingresses.store.keys(index: serviceIndex, value: change.key.description)
-            for key in dependents { queue.add(key) }
-        }
-
         caches = [services, ingresses, gatewayRoutes, clusterType]
-        let controller = Controller(
-            name: "ingress", workers: settings.workers, queue: queue, reconciler: reconciler, waitFor: caches,
-            logger: logger)
+        controller = RouteController(
+            .init(
+                world: .init(
+                    client: client, ingresses: ingresses.store, services: services.store,
+                    gatewayRoutes: gatewayRoutes.store, ledger: ledger, observation: { clusterType.current },
+                    events: events),
+                caches: caches, intake: intake, syncer: syncer, settings: settings, logger: logger),
+            elector: elector)
+
+        ingresses.addHandler { intake.add([$0.key]) }
+        gatewayRoutes.addHandler { intake.add($0) }
+        services.addHandler { intake.add(ingresses.store.keys(index: serviceIndex, value: $0.key.description)) }
+
         self.forwarding = forwarding
         self.syncer = syncer
         self.clusterType = clusterType
         self.ledger = ledger
-        let longLived: [any ServiceLifecycle.Service] = [
-            services, ingresses, gatewayRoutes, clusterType, controller, syncer,
-        ]
-        self.services =
-            longLived.map { .init(service: $0) } + [.init(service: firstPass, successTerminationBehavior: .ignore)]
+        self.intake = intake
+        let longLived: [any ServiceLifecycle.Service] = [services, ingresses, gatewayRoutes, clusterType, syncer]
+        self.services = longLived.map { .init(service: $0) }
     }
 }
 

@@ -14,11 +14,10 @@ struct PipelineWorld {
     let client: KubernetesClient
     let pipeline: RoutePipeline
     let gateway = AcknowledgingGateway()
+    private let group: ServiceGroup
 
-    private init(client: KubernetesClient, pipeline: RoutePipeline) {
-        self.client = client
-        self.pipeline = pipeline
-    }
+    /// As SIGTERM does.
+    func stop() async { await group.triggerGracefulShutdown() }
 
     /// - Parameters:
     ///   - before: done to the cluster before the pipeline starts.
@@ -35,27 +34,57 @@ struct PipelineWorld {
                 (try? await client.list(GatewayRoute.self)) != nil
             }
             try await before(client)
-            var settings = RoutePipeline.Settings(
+            let settings = RoutePipeline.Settings(
                 clusterUUID: Sample.clusterUUID, syncMode: syncMode, extraction: try Sample.extractionSettings(),
-                loadBalancerGrace: loadBalancerGrace, targetPolicy: TargetPolicy(allowLoopback: true),
-                firstRevision: 100)
+                loadBalancerGrace: loadBalancerGrace, targetPolicy: TargetPolicy(allowLoopback: true))
             try await start(client, settings, body)
             guard let afterRestart else { return }
-            settings.firstRevision += 1_000_000
             try await start(client, settings, afterRestart)
         }
     }
 
+    /// Two replicas of an agent, the first of which leads.
+    static func runReplicas(_ body: (_ leader: PipelineWorld, _ standby: PipelineWorld) async throws -> Void) async throws {
+        try await TestCluster.run { client in
+            _ = try await client.create(CustomResourceDefinition.gatewayRoutes())
+            try await eventually("the custom resource is served") {
+                (try? await client.list(GatewayRoute.self)) != nil
+            }
+            let settings = RoutePipeline.Settings(
+                clusterUUID: Sample.clusterUUID, extraction: try Sample.extractionSettings(),
+                targetPolicy: TargetPolicy(allowLoopback: true))
+            func elector(_ identity: String) -> LeaderElector {
+                LeaderElector(
+                    client: client, lease: ObjectKey(namespace: "default", name: "pipeops-agent"), identity: identity,
+                    settings: .init(
+                        leaseDuration: .seconds(3), renewDeadline: .seconds(2), retryPeriod: .milliseconds(200)),
+                    logger: .silent)
+            }
+            try await start(client, settings, elector: elector("first")) { first in
+                try await eventually("the first leads") { first.pipeline.isLeading }
+                try await start(client, settings, elector: elector("second")) { second in
+                    try await eventually("the second has synced") { second.pipeline.hasSynced }
+                    try await body(first, second)
+                }
+            }
+        }
+    }
+
     private static func start(
-        _ client: KubernetesClient, _ settings: RoutePipeline.Settings, _ body: (PipelineWorld) async throws -> Void
+        _ client: KubernetesClient, _ settings: RoutePipeline.Settings, elector: LeaderElector? = nil,
+        _ body: (PipelineWorld) async throws -> Void
     ) async throws {
         let logger = Logger.silent
         let events = EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent", instance: "test", logger: logger)
-        let pipeline = RoutePipeline(client: client, settings: settings, events: events, logger: logger)
-        let world = PipelineWorld(client: client, pipeline: pipeline)
+        let pipeline = RoutePipeline(
+            client: client, settings: settings, events: events, elector: elector, logger: logger)
         let group = ServiceGroup(
-            configuration: .init(services: [.init(service: events)] + pipeline.services, logger: logger))
+            configuration: .init(
+                services: [.init(service: events)] + pipeline.services
+                    + [.init(service: pipeline.controller, successTerminationBehavior: .ignore)],
+                logger: logger))
+        let world = PipelineWorld(client: client, pipeline: pipeline, group: group)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             tasks.addTask { try await world.gateway.session(pipeline.syncer) }

@@ -13,7 +13,7 @@ struct RouteLedgerTests {
     /// A ledger that is complete and published.
     static func ledger() -> RouteLedger {
         var ledger = RouteLedger()
-        ledger.isComplete = true
+        ledger.setComplete()
         _ = ledger.setPublication(.published)
         _ = ledger.takeChangedKeys()
         return ledger

@@ -15,7 +15,7 @@ struct RouteSyncMachineTests {
 
         init(_ publication: RouteLedger.Publication = .published, isComplete: Bool = true) {
             ledger = RouteLedger()
-            ledger.isComplete = isComplete
+            if isComplete { ledger.setComplete() }
             _ = ledger.setPublication(publication)
         }
 
@@ -153,17 +153,60 @@ struct RouteSyncMachineTests {
         #expect(transcript.affected == [Sample.key("a"), Sample.key("b")])
     }
 
-    @Test("A resync sends the whole set, after the batch that is in flight")
+    @Test("A resync sends the whole set at once, and an answer to what was in flight is a harmless race")
     func resync() throws {
         var transcript = Transcript()
         transcript.submit("a", try Sample.route("a.example.com"))
         _ = transcript.established()
-        #expect(transcript.resync() == [])
         transcript.submit("b", try Sample.route("b.example.com"))
-        #expect(
-            transcript.acknowledge(3) == ["sync @5 page 0 last: a.example.com/=my-app b.example.com/=my-app"])
+        #expect(transcript.resync() == ["sync @5 page 0 last: a.example.com/=my-app b.example.com/=my-app"])
+        #expect(transcript.acknowledge(3) == [])
+        #expect(transcript.changed() == [], "the second sync is still in flight")
         #expect(transcript.acknowledge(5) == [])
         #expect(transcript.resync() == ["sync @6 page 0 last: a.example.com/=my-app b.example.com/=my-app"])
+    }
+
+    @Test("A replica that stands by publishes nothing, and its heartbeats claim nothing about the gateway's set")
+    func standby() throws {
+        var transcript = Transcript(isComplete: false)
+        transcript.submit("a", try Sample.route("a.example.com"))
+        #expect(transcript.established() == [])
+        #expect(transcript.changed() == [])
+        #expect(transcript.resync() == [])
+        #expect(transcript.heartbeat() == ["heartbeat private 1 @-1 0000000000000000"])
+    }
+
+    @Test("Who leads again sends the whole set with a higher revision, although its session is the same")
+    func terms() throws {
+        var transcript = Transcript()
+        transcript.submit("a", try Sample.route("a.example.com"))
+        _ = transcript.established()
+        _ = transcript.acknowledge(3)
+
+        transcript.ledger.endTerm()
+        #expect(transcript.changed() == [])
+        transcript.submit("b", try Sample.route("b.example.com"))
+        #expect(transcript.changed() == [], "another replica publishes now")
+        #expect(transcript.heartbeat().first?.hasPrefix("heartbeat private 2 @-1 ") == true)
+
+        transcript.ledger.beginTerm(revision: 1000)
+        #expect(transcript.changed() == [], "not every Ingress has been looked at")
+        #expect(transcript.ledger.tunnel == .starting)
+        transcript.ledger.setComplete()
+        #expect(transcript.changed() == ["sync @1001 page 0 last: a.example.com/=my-app b.example.com/=my-app"])
+    }
+
+    @Test("A term that ends and begins while a batch is in flight still begins with the whole set")
+    func termChangesInFlight() throws {
+        var transcript = Transcript()
+        transcript.submit("a", try Sample.route("a.example.com"))
+        _ = transcript.established()
+        transcript.ledger.endTerm()
+        #expect(transcript.changed() == [])
+        transcript.ledger.beginTerm(revision: 1000)
+        transcript.ledger.setComplete()
+        #expect(transcript.changed() == [], "one batch is in flight at a time")
+        #expect(transcript.acknowledge(3) == ["sync @1001 page 0 last: a.example.com/=my-app"])
     }
 
     @Test("Becoming public withdraws everything with one message; becoming private again sends everything")
@@ -211,7 +254,7 @@ struct RouteSyncMachineTests {
         #expect(transcript.changed() == [])
         #expect(transcript.resync() == [])
         transcript.submit("b", try Sample.route("b.example.com"))
-        transcript.ledger.isComplete = true
+        transcript.ledger.setComplete()
         #expect(transcript.changed() == ["sync @4 page 0 last: a.example.com/=my-app b.example.com/=my-app"])
     }
 

@@ -21,8 +21,9 @@ struct HostnameClaimsTests {
     }
 
     private mutating func send(
-        _ action: ControlMessage.IngressRoutes.Action, _ routes: [Route], from cluster: String, at seconds: Int64 = 0
-    ) -> HostnameClaims.Change {
+        _ action: ControlMessage.IngressRoutes.Action, _ routes: [Route], from cluster: String, through tunnel: String = "t-1",
+        at seconds: Int64 = 0
+    ) throws -> HostnameClaims.Change {
         let kind: GatewaySession.RouteChange.Kind =
             switch action {
             case .add, .update: .put
@@ -30,7 +31,7 @@ struct HostnameClaimsTests {
             case .sync: .replaceAll
             }
         let change = GatewaySession.RouteChange(kind: kind, action: action, revision: 1, routes: routes)
-        return claims.apply(change, from: cluster, now: Self.start + .seconds(seconds))
+        return try claims.apply(change, from: cluster, tunnel: tunnel, now: Self.start + .seconds(seconds))
     }
 
     private func hosts(_ change: HostnameClaims.Change) -> [String: [String]] {
@@ -41,13 +42,32 @@ struct HostnameClaimsTests {
         return result
     }
 
+    @Test("of several tunnels of a cluster the last to send its whole set publishes; deltas of others change nothing")
+    mutating func onePublisher() throws {
+        let (old, new) = (try Self.route("old.test"), try Self.route("new.test"))
+        #expect(try send(.add, [old], from: "a", through: "t-1").accepted == 1, "nobody has sent a set yet")
+        #expect(try send(.add, [new], from: "a", through: "t-2").accepted == 1)
+        _ = try send(.sync, [old], from: "a", through: "t-1")
+        _ = try send(.sync, [new], from: "a", through: "t-2")
+        #expect(throws: HostnameClaims.NotPublisher.self) {
+            try send(.delete, [new], from: "a", through: "t-1")
+        }
+        #expect(claims.activeRouteCount(of: "a") == 1)
+        #expect(try send(.add, [old], from: "a", through: "t-2").accepted == 1)
+
+        claims.ended(tunnel: "t-1", of: "a")
+        #expect(throws: HostnameClaims.NotPublisher.self) { try send(.delete, [new], from: "a", through: "t-3") }
+        claims.ended(tunnel: "t-2", of: "a")
+        #expect(try send(.delete, [new], from: "a", through: "t-3").accepted == 1, "the publisher is gone")
+    }
+
     @Test("the first cluster that claims a name has it; the second is told so and changes nothing")
     mutating func firstComeFirstServed() throws {
-        let first = send(.add, [try Self.route("shop.example.com")], from: "a")
+        let first = try send(.add, [try Self.route("shop.example.com")], from: "a")
         #expect(first.accepted == 1)
         #expect(hosts(first) == ["shop.example.com": ["a / web"]])
 
-        let second = send(
+        let second = try send(
             .sync, [try Self.route("shop.example.com", "/x"), try Self.route("b.example.com")], from: "b")
         #expect(second.accepted == 1)
         #expect(second.rejected.map(\.reason) == ["HostnameConflict"])
@@ -59,7 +79,7 @@ struct HostnameClaimsTests {
 
     @Test("a wildcard that covers the gateway's own domain belongs to nobody")
     mutating func coveringWildcard() throws {
-        let change = send(.add, [try Self.route("*.pipeops.io"), try Self.route("*.other.io")], from: "a")
+        let change = try send(.add, [try Self.route("*.pipeops.io"), try Self.route("*.other.io")], from: "a")
         #expect(change.rejected.map(\.host) == ["*.pipeops.io"])
         #expect(change.accepted == 1)
     }
@@ -67,82 +87,82 @@ struct HostnameClaimsTests {
     @Test("a released name makes its contenders send again, and then it is theirs")
     mutating func release() throws {
         let route = try Self.route("shop.example.com")
-        _ = send(.add, [route], from: "a")
-        _ = send(.add, [route], from: "b")
-        let released = send(.delete, [route], from: "a")
+        _ = try send(.add, [route], from: "a")
+        _ = try send(.add, [route], from: "b")
+        let released = try send(.delete, [route], from: "a")
         #expect(hosts(released) == ["shop.example.com": []])
         #expect(released.contenders == ["b"])
-        let claimed = send(.sync, [route], from: "b")
+        let claimed = try send(.sync, [route], from: "b")
         #expect(claimed.accepted == 1)
         #expect(hosts(claimed) == ["shop.example.com": ["b / web"]])
         #expect(claimed.contenders == [])
-        #expect(send(.add, [route], from: "a").rejected.count == 1)
+        #expect(try send(.add, [route], from: "a").rejected.count == 1)
     }
 
     @Test("a name is kept while any path of it is left")
     mutating func partialRelease() throws {
         let one = try Self.route("shop.example.com", "/one")
         let two = try Self.route("shop.example.com", "/two")
-        _ = send(.add, [one, two], from: "a")
-        _ = send(.add, [one], from: "b")
-        let change = send(.delete, [one], from: "a")
+        _ = try send(.add, [one, two], from: "a")
+        _ = try send(.add, [one], from: "b")
+        let change = try send(.delete, [one], from: "a")
         #expect(hosts(change) == ["shop.example.com": ["a /two web"]])
         #expect(change.contenders == [])
-        #expect(send(.add, [one], from: "b").rejected.count == 1)
+        #expect(try send(.add, [one], from: "b").rejected.count == 1)
     }
 
     @Test("names below a cluster's own name are its own alone, whoever comes first")
     mutating func ownNames() throws {
         for host in ["b.gateway.pipeops.io", "app.b.gateway.pipeops.io", "*.b.gateway.pipeops.io"] {
-            let thief = send(.add, [try Self.route(host)], from: "a")
+            let thief = try send(.add, [try Self.route(host)], from: "a")
             #expect(thief.rejected.map(\.reason) == ["HostnameConflict"], "\(host)")
             #expect(thief.hosts.isEmpty)
-            #expect(send(.add, [try Self.route(host)], from: "b").accepted == 1, "\(host)")
+            #expect(try send(.add, [try Self.route(host)], from: "b").accepted == 1, "\(host)")
         }
     }
 
     @Test("nobody has the gateway's domain itself, and a name that only ends like a cluster's is not the cluster's")
     mutating func gatewayDomain() throws {
-        #expect(send(.add, [try Self.route("gateway.pipeops.io")], from: "a").rejected.count == 1)
-        #expect(send(.add, [try Self.route("*.gateway.pipeops.io")], from: "a").rejected.count == 1)
-        #expect(send(.add, [try Self.route("xa.gateway.pipeops.io")], from: "a").rejected.count == 1)
-        #expect(send(.add, [try Self.route("notgateway.pipeops.io")], from: "a").accepted == 1)
+        #expect(try send(.add, [try Self.route("gateway.pipeops.io")], from: "a").rejected.count == 1)
+        #expect(try send(.add, [try Self.route("*.gateway.pipeops.io")], from: "a").rejected.count == 1)
+        #expect(try send(.add, [try Self.route("xa.gateway.pipeops.io")], from: "a").rejected.count == 1)
+        #expect(try send(.add, [try Self.route("notgateway.pipeops.io")], from: "a").accepted == 1)
     }
 
     @Test("an update replaces the route of its key and no other")
     mutating func update() throws {
-        _ = send(.add, [try Self.route("a.test", "/one"), try Self.route("a.test", "/two")], from: "a")
-        let change = send(.update, [try Self.route("a.test", "/one", service: "new")], from: "a")
+        _ = try send(.add, [try Self.route("a.test", "/one"), try Self.route("a.test", "/two")], from: "a")
+        let change = try send(.update, [try Self.route("a.test", "/one", service: "new")], from: "a")
         #expect(hosts(change) == ["a.test": ["a /one new", "a /two web"]])
         #expect(claims.activeRouteCount(of: "a") == 2)
     }
 
     @Test("a sync puts its set in place of all there was, and a sync of nothing releases everything")
     mutating func replaceAll() throws {
-        _ = send(.add, [try Self.route("old.test"), try Self.route("kept.test", "/x")], from: "a")
-        let change = send(.sync, [try Self.route("kept.test", "/y"), try Self.route("new.test")], from: "a")
+        _ = try send(.add, [try Self.route("old.test"), try Self.route("kept.test", "/x")], from: "a")
+        let change = try send(.sync, [try Self.route("kept.test", "/y"), try Self.route("new.test")], from: "a")
         #expect(hosts(change) == ["old.test": [], "kept.test": ["a /y web"], "new.test": ["a / web"]])
-        let empty = send(.sync, [], from: "a")
+        let empty = try send(.sync, [], from: "a")
         #expect(hosts(empty) == ["kept.test": [], "new.test": []])
         #expect(claims.activeRouteCount(of: "a") == 0)
-        #expect(send(.add, [try Self.route("new.test")], from: "b").accepted == 1)
+        #expect(try send(.add, [try Self.route("new.test")], from: "b").accepted == 1)
     }
 
     @Test("deleting what is not there, or another's, changes nothing")
     mutating func strangeDelete() throws {
         let route = try Self.route("a.test")
-        _ = send(.add, [route], from: "a")
-        #expect(send(.delete, [route], from: "b").hosts.isEmpty)
-        #expect(send(.delete, [try Self.route("none.test")], from: "a").hosts.isEmpty)
+        _ = try send(.add, [route], from: "a")
+        #expect(try send(.delete, [route], from: "b").hosts.isEmpty)
+        #expect(try send(.delete, [try Self.route("none.test")], from: "a").hosts.isEmpty)
         #expect(claims.activeRouteCount(of: "a") == 1)
     }
 
     @Test("a cluster that is not heard of for the time to live loses its routes; a heartbeat keeps them")
     mutating func expiry() throws {
         let route = try Self.route("a.test")
-        _ = send(.add, [route], from: "a")
-        _ = send(.add, [try Self.route("b.test")], from: "b")
-        _ = send(.add, [route], from: "c")
+        _ = try send(.add, [route], from: "a")
+        _ = try send(.add, [try Self.route("b.test")], from: "b")
+        _ = try send(.add, [route], from: "c")
         _ = claims.refresh("b", now: Self.start + .seconds(200))
         _ = claims.refresh("c", now: Self.start + .seconds(200))
         #expect(claims.expire(now: Self.start + .seconds(299)).clusters == [])
@@ -157,8 +177,8 @@ struct HostnameClaimsTests {
     @Test("clusters that expire together contend for nothing")
     mutating func expiryTogether() throws {
         let route = try Self.route("a.test")
-        _ = send(.add, [route], from: "a")
-        _ = send(.add, [route], from: "b")
+        _ = try send(.add, [route], from: "a")
+        _ = try send(.add, [route], from: "b")
         let expired = claims.expire(now: Self.start + .seconds(400))
         #expect(expired.clusters == ["a", "b"])
         #expect(expired.change.contenders == [])
@@ -168,16 +188,16 @@ struct HostnameClaimsTests {
     mutating func digest() throws {
         let route = try Self.route("a.test")
         let own = try Self.route("b.test", "/own")
-        _ = send(.add, [route], from: "a")
-        _ = send(.sync, [route, own], from: "b")
+        _ = try send(.add, [route], from: "a")
+        _ = try send(.sync, [route, own], from: "b")
         let now = Self.start + .seconds(1)
         #expect(claims.refresh("b", now: now) == RouteDigest([route, own]).description)
-        _ = send(.update, [try Self.route("b.test", "/own", service: "other")], from: "b")
+        _ = try send(.update, [try Self.route("b.test", "/own", service: "other")], from: "b")
         #expect(
             claims.refresh("b", now: now)
                 == RouteDigest([route, try Self.route("b.test", "/own", service: "other")]).description)
-        _ = send(.delete, [route], from: "b")
-        _ = send(.delete, [own], from: "b")
+        _ = try send(.delete, [route], from: "b")
+        _ = try send(.delete, [own], from: "b")
         #expect(claims.refresh("b", now: now) == RouteDigest().description)
         #expect(claims.refresh("unknown", now: now) == RouteDigest().description)
     }

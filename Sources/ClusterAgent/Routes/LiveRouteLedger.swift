@@ -65,9 +65,18 @@ package final class LiveRouteLedger: Sendable {
         return changed
     }
 
-    /// Every Ingress there was at the start has been looked at: publishing may begin.
+    /// See `RouteLedger.beginTerm`.
+    package func beginTerm(revision: Int64) { state.withLock { $0.beginTerm(revision: revision) } }
+
+    /// See `RouteLedger.setComplete`: publishing may begin.
     package func setComplete() {
-        state.withLock { $0.isComplete = true }
+        state.withLock { $0.setComplete() }
+        signal.yield()
+    }
+
+    /// See `RouteLedger.endTerm`.
+    package func endTerm() {
+        state.withLock { $0.endTerm() }
         signal.yield()
     }
 

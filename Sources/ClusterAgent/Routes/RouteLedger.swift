@@ -67,9 +67,12 @@ package struct RouteLedger: Sendable {
     package private(set) var revision: Int64
     package internal(set) var publication = Publication.silent
     package internal(set) var tunnel = TunnelState.starting
-    /// Whether every Ingress there was at the start has been looked at. Until then nothing is published: the gateway
+    /// Whether this replica leads and has looked at every Ingress since. Until then nothing is published: the gateway
     /// would take what is missing for deleted.
-    package var isComplete = false
+    package internal(set) var isComplete = false
+    /// Counts the terms of leadership of this replica. What it published in an earlier one tells nothing about what the
+    /// gateway has now.
+    package private(set) var term = 0
     var entries: [RouteKey: Entry] = [:]
     /// The keys each Ingress asks for.
     private var submissions: [ObjectKey: [RouteKey]] = [:]
@@ -101,6 +104,25 @@ package struct RouteLedger: Sendable {
             entries[key]?.claims.first.map { (key.match, $0.extracted.target) }
         }
     }
+
+    // MARK: Leadership
+
+    /// This replica leads from now on. Nothing is published before `isComplete`.
+    ///
+    /// - Parameter floor: a revision above any that an earlier leader used.
+    package mutating func beginTerm(revision floor: Int64) {
+        term += 1
+        isComplete = false
+        revision = max(revision, floor)
+        tunnel = .starting
+        forgetVerdicts()
+    }
+
+    /// Every Ingress there was at the start of the term has been looked at.
+    package mutating func setComplete() { isComplete = true }
+
+    /// Another replica leads, or will: nothing is published any more.
+    package mutating func endTerm() { isComplete = false }
 
     // MARK: Submissions
 

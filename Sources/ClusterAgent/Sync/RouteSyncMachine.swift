@@ -11,7 +11,8 @@ package import TunnelProtocol
 /// ```
 /// One batch of messages is in flight at a time; what changes meanwhile becomes the next one, however often it changed.
 /// A batch of differences holds deletions, then updates, then additions, so that a name that moves is free before it is
-/// claimed. A batch that three heartbeats pass without an answer is given up for the whole set.
+/// claimed. A batch that three heartbeats pass without an answer, or that the gateway answers with `resync`, is given up
+/// for the whole set.
 package struct RouteSyncMachine: Sendable {
     /// What follows from an event.
     package struct Step: Hashable, Sendable {
@@ -56,14 +57,18 @@ package struct RouteSyncMachine: Sendable {
     private enum State: Sendable {
         case disconnected
         case settled
-        /// `wantsSync`: send the whole set next, whatever changed.
-        case awaiting(Batch, wantsSync: Bool)
+        case awaiting(Batch)
+    }
+
+    private struct Published: Hashable, Sendable {
+        var publication: RouteLedger.Publication
+        var term: Int
     }
 
     private let clusterUUID: String
     private var state = State.disconnected
-    /// What this session was told last; `nil` before its first sync.
-    private var published: RouteLedger.Publication?
+    /// What this session was told last, and in which term; `nil` before its first sync.
+    private var published: Published?
     private var advertised: [RouteKey: Route] = [:]
     private var digest = RouteDigest()
     private var settledRevision = unsettled
@@ -97,15 +102,11 @@ package struct RouteSyncMachine: Sendable {
         return Step(messages: cut(&ledger, wholeSet: false))
     }
 
-    /// The gateway asks for the whole set.
+    /// The gateway asks for the whole set. What is in flight may be what it refused, so no answer to it is awaited.
     package mutating func resyncRequested(_ ledger: inout RouteLedger) -> Step {
-        switch state {
-        case .disconnected: return Step()
-        case .settled: return Step(messages: cut(&ledger, wholeSet: true))
-        case .awaiting(let batch, _):
-            state = .awaiting(batch, wantsSync: true)
-            return Step()
-        }
+        if case .disconnected = state { return Step() }
+        state = .settled
+        return Step(messages: cut(&ledger, wholeSet: true))
     }
 
     /// The gateway has answered a message. An answer to one that is no longer awaited is a harmless race: a batch was
@@ -113,10 +114,10 @@ package struct RouteSyncMachine: Sendable {
     package mutating func acknowledged(
         _ ack: ControlMessage.IngressRoutesAck, _ ledger: inout RouteLedger
     ) -> Step {
-        guard case .awaiting(var batch, let wantsSync) = state,
+        guard case .awaiting(var batch) = state,
             let routes = batch.outstanding.removeValue(forKey: ack.revision)
         else { return Step() }
-        state = .awaiting(batch, wantsSync: wantsSync)
+        state = .awaiting(batch)
         var step = Step(
             affected: ledger.settle(Self.outcomes(of: routes, ack)),
             acknowledged: Acknowledged(
@@ -126,7 +127,7 @@ package struct RouteSyncMachine: Sendable {
         settledRevision = batch.revision
         settledDigest = batch.digest
         if batch.isSync { step.affected.formUnion(ledger.setTunnel(.up)) }
-        step.messages = cut(&ledger, wholeSet: wantsSync)
+        step.messages = cut(&ledger, wholeSet: false)
         return step
     }
 
@@ -136,45 +137,54 @@ package struct RouteSyncMachine: Sendable {
         switch state {
         case .disconnected: return Step()
         case .settled: break
-        case .awaiting(var batch, let wantsSync):
+        case .awaiting(var batch):
             batch.heartbeats += 1
-            state = .awaiting(batch, wantsSync: wantsSync)
+            state = .awaiting(batch)
             if batch.heartbeats > Self.patience {
                 state = .settled
                 messages = cut(&ledger, wholeSet: true)
             }
         }
-        messages.append(
-            .heartbeat(
-                .init(
-                    metadata: .init(isPrivate: isPrivate, gatewayRoutes: advertised.count), revision: settledRevision,
-                    digest: settledDigest.description)))
+        messages.append(heartbeat(isPrivate: isPrivate, ledger))
         return Step(messages: messages)
+    }
+
+    /// Only who publishes can tell what the gateway should have; a standby says that the cluster is alive.
+    private func heartbeat(isPrivate: Bool, _ ledger: RouteLedger) -> ControlMessage {
+        let isPublishing = ledger.isComplete && published?.term == ledger.term
+        let routes = isPublishing ? advertised.count : ledger.publication == .published ? ledger.routeCount : 0
+        return .heartbeat(
+            .init(
+                metadata: .init(isPrivate: isPrivate, gatewayRoutes: routes),
+                revision: isPublishing ? settledRevision : Self.unsettled, digest: settledDigest.description))
     }
 
     // MARK: Batches
 
     /// Takes what is to be sent from the ledger and awaits the answers. Only while settled.
     private mutating func cut(_ ledger: inout RouteLedger, wholeSet: Bool) -> [ControlMessage] {
-        guard ledger.isComplete else { return [] }
+        guard ledger.isComplete else {
+            // The set that follows is a whole one.
+            _ = ledger.takeChangedKeys()
+            return []
+        }
+        let wholeSet = wholeSet || published != Published(publication: ledger.publication, term: ledger.term)
         switch ledger.publication {
         case .silent: return []
-        case .withdrawn:
-            return wholeSet || published != .withdrawn ? cutSync([], &ledger) : []
-        case .published:
-            return wholeSet || published != .published ? cutSync(ledger.routesInOrder, &ledger) : cutDelta(&ledger)
+        case .withdrawn: return wholeSet ? cutSync([], &ledger) : []
+        case .published: return wholeSet ? cutSync(ledger.routesInOrder, &ledger) : cutDelta(&ledger)
         }
     }
 
     private mutating func cutSync(_ routes: [Route], _ ledger: inout RouteLedger) -> [ControlMessage] {
         _ = ledger.takeChangedKeys()
-        published = ledger.publication
+        published = Published(publication: ledger.publication, term: ledger.term)
         advertised = Dictionary(routes.map { ($0.key, $0) }, uniquingKeysWith: { _, last in last })
         digest = RouteDigest(routes)
         let revision = ledger.nextRevision()
         let pages = RoutePaging.pages(of: routes.map(AdvertisedRoute.init))
         state = .awaiting(
-            Batch(isSync: true, outstanding: [revision: routes], revision: revision, digest: digest), wantsSync: false)
+            Batch(isSync: true, outstanding: [revision: routes], revision: revision, digest: digest))
         return pages.enumerated().map { index, page in
             .ingressRoutes(
                 .init(
@@ -211,7 +221,7 @@ package struct RouteSyncMachine: Sendable {
                         .init(action: action, clusterUUID: clusterUUID, routes: page, revision: batch.revision)))
             }
         }
-        state = .awaiting(batch, wantsSync: false)
+        state = .awaiting(batch)
         return messages
     }
 

@@ -124,6 +124,11 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         if ended { loss.yield(id) }
     }
 
+    /// This replica leads from now on: where it has no session, the wait for one begins anew.
+    package func termBegan() {
+        if let id = state.withLock({ $0.session == nil ? $0.lastSessionID : nil }) { loss.yield(id) }
+    }
+
     private func declareDown(lost id: Int) {
         // Deciding and telling the ledger are one step, so that a session that begins now is not declared down.
         let affected = state.withLock { state -> Set<ObjectKey> in

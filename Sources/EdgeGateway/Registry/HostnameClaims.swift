@@ -37,7 +37,12 @@ package struct HostnameClaims {
         var advertised: [RouteKey: Route] = [:]
         var digest = RouteDigest()
         var lastSeen: NIODeadline
+        /// The tunnel on which the set was replaced last. Deltas of other tunnels are differences from another set.
+        var publisher: String?
     }
+
+    /// A delta of a tunnel that did not send the set it changes. Nothing was changed.
+    package struct NotPublisher: Error {}
 
     private var lastSequence: UInt64 = 0
     private let gatewayDomain: Hostname
@@ -59,12 +64,21 @@ package struct HostnameClaims {
         (keys[cluster] ?? [:]).reduce(0) { owners[$1.key] == cluster ? $0 + $1.value.count : $0 }
     }
 
-    /// Takes one `ingress_routes` message in.
-    package mutating func apply(_ change: GatewaySession.RouteChange, from cluster: String, now: NIODeadline) -> Change
-    {
+    /// Takes one `ingress_routes` message in that came through a tunnel.
+    ///
+    /// An agent has several replicas, one of which leads and publishes. A new leader begins with `sync`; what the old one
+    /// still sends after it is refused. As long as a cluster has sent no `sync`, every tunnel may add routes.
+    package mutating func apply(
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String, now: NIODeadline
+    ) throws(NotPublisher) -> Change {
         var result = nextChange()
         var touched: Set<Hostname> = []
         clusters[cluster, default: Cluster(lastSeen: now)].lastSeen = now
+        if change.kind == .replaceAll {
+            clusters[cluster]?.publisher = tunnel
+        } else if let publisher = clusters[cluster]?.publisher, publisher != tunnel {
+            throw NotPublisher()
+        }
         switch change.kind {
         case .delete:
             for route in change.routes { remove(route.key, of: cluster, &touched) }
@@ -80,6 +94,11 @@ package struct HostnameClaims {
         }
         settle(touched, &result)
         return result
+    }
+
+    /// A tunnel is gone: who comes after it may be the same agent.
+    package mutating func ended(tunnel: String, of cluster: String) {
+        if clusters[cluster]?.publisher == tunnel { clusters[cluster]?.publisher = nil }
     }
 
     /// The cluster is alive. Returns the digest of what it advertises here.

@@ -19,12 +19,25 @@ package struct RouteRegistry: Service {
         self.logger = logger
     }
 
-    /// Takes one message in. When this returns, requests are routed by it.
-    func apply(_ change: GatewaySession.RouteChange, from cluster: String) async throws -> HostnameClaims.Change {
-        let result = try await store.apply(change, from: cluster)
+    /// Takes one message in that came through a tunnel. When this returns, requests are routed by it. Throws
+    /// `HostnameClaims.NotPublisher`.
+    func apply(
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String
+    ) async throws -> HostnameClaims.Change {
+        let result = try await store.apply(change, from: cluster, tunnel: tunnel)
         spread(result)
         try await report(cluster)
         return result
+    }
+
+    /// A tunnel is gone.
+    func ended(tunnel: String, of cluster: String) async {
+        do {
+            try await store.ended(tunnel: tunnel, of: cluster)
+        } catch {
+            logger.error(
+                "End of a tunnel could not be stored", metadata: ["tunnel": "\(tunnel)", "error": "\(error)"])
+        }
     }
 
     /// Keeps a cluster's routes. Returns the digest of what it advertises here.

@@ -5,8 +5,12 @@ package import TunnelProtocol
 
 /// Where the routes of all clusters are kept: in memory, or shared by several gateways.
 package protocol RouteStore: Sendable {
-    /// Takes one message of a cluster in, with its verdicts.
-    func apply(_ change: GatewaySession.RouteChange, from cluster: String) async throws -> HostnameClaims.Change
+    /// Takes one message of a cluster in, with its verdicts. Throws `HostnameClaims.NotPublisher`.
+    func apply(
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String
+    ) async throws -> HostnameClaims.Change
+    /// A tunnel is gone.
+    func ended(tunnel: String, of cluster: String) async throws
     /// Keeps the cluster's routes for another time to live. Returns the digest of what it advertises here.
     func refresh(_ cluster: String) async throws -> String
     /// Drops the routes of clusters whose time to live is over.
@@ -25,8 +29,14 @@ package final class InMemoryRouteStore: RouteStore {
         claims = Mutex(HostnameClaims(gatewayDomain: gatewayDomain, timeToLive: TimeAmount(timeToLive)))
     }
 
-    package func apply(_ change: GatewaySession.RouteChange, from cluster: String) -> HostnameClaims.Change {
-        claims.withLock { $0.apply(change, from: cluster, now: .now()) }
+    package func apply(
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String
+    ) throws -> HostnameClaims.Change {
+        try claims.withLock { try $0.apply(change, from: cluster, tunnel: tunnel, now: .now()) }
+    }
+
+    package func ended(tunnel: String, of cluster: String) {
+        claims.withLock { $0.ended(tunnel: tunnel, of: cluster) }
     }
 
     package func refresh(_ cluster: String) -> String {

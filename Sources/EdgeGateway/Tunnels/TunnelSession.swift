@@ -86,6 +86,7 @@ final class TunnelSession: TunnelObserver {
                 if let action = session.handshakeTimedOut() { await carryOut(action, &session, tunnel) }
             }
         }
+        await registry.ended(tunnel: id, of: cluster)
         self.tunnel.withLock { $0 = nil }
     }
 
@@ -139,9 +140,13 @@ final class TunnelSession: TunnelObserver {
                 "routes": .stringConvertible(change.routes.count + change.rejected.count),
             ])
         do {
-            let result = try await registry.apply(change, from: cluster)
+            let result = try await registry.apply(change, from: cluster, tunnel: id)
             await carryOut(
                 session.applied(change, accepted: result.accepted, rejected: result.rejected), &session, tunnel)
+        } catch is HostnameClaims.NotPublisher {
+            // Who leads answers with the whole set; who led before, with nothing.
+            logger.warning("Ingress routes refused: another tunnel of the cluster has sent its set since")
+            send(.resync(.init(reason: "another tunnel of this cluster has sent its set since")), tunnel)
         } catch {
             // Not acknowledged: the agent sends its routes again with the next session or resync.
             logger.error("Routes could not be stored", metadata: ["error": "\(error)"])

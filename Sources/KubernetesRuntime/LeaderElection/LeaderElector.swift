@@ -42,11 +42,19 @@ package struct LeaderElector: Sendable {
     /// Calls `body` for each term of leadership, until `body` ends by itself, the task is cancelled, or a graceful
     /// shutdown begins. When the lease is lost `body` is cancelled, and called again when it is won again. On the way
     /// out the lease is released once `body` has ended, so that another takes over without waiting for its end.
-    package func run(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    ///
+    /// - Parameter standingBy: runs while somebody else leads, and is cancelled, and has ended, before `body` is called.
+    package func run(
+        standingBy: @escaping @Sendable () async -> Void = {}, _ body: @escaping @Sendable () async throws -> Void
+    ) async throws {
         try await untilShutdown {
             while true {
                 let term = Term(LeaderElectionState(identity: identity, settings: settings))
-                try await acquire(term)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { await standingBy() }
+                    defer { group.cancelAll() }
+                    try await acquire(term)
+                }
                 status.set(1)
                 logger.info("Leadership acquired", metadata: ["identity": "\(identity)"])
                 let outcome = await lead(term, body)
