@@ -63,7 +63,7 @@ struct AgentCore: ServiceLifecycle.Service {
                 backoff: .init(
                     first: TimeAmount(settings.reconnectMin), longest: TimeAmount(settings.reconnectMax)),
                 shutdownGrace: settings.shutdownGrace),
-            upstream: upstream, syncer: pipeline.syncer, status: tunnels, logger: logger)
+            upstream: upstream, waitFor: pipeline.controller, syncer: pipeline.syncer, status: tunnels, logger: logger)
     }
 
     private func tls() throws -> NIOSSLContext? {

@@ -14,8 +14,9 @@ import struct Foundation.Date
 /// | leader | follows the Ingresses | writes | is told the routes |
 ///
 /// Each turn has a queue and a reconciler of its own, filled with everything there is, so that nothing of an earlier turn
-/// is left over. With no elector the replica leads from the start.
-final class RouteController: ServiceLifecycle.Service {
+/// is left over. With no elector the replica leads from the start. As a cache it has synced once the ledger knows every
+/// Ingress: a tunnel that is up before would refuse requests that another replica has advertised.
+final class RouteController: ServiceLifecycle.Service, CacheSync {
     /// What a turn needs of the pipeline.
     struct Parts: Sendable {
         var world: IngressReconciler.World
@@ -28,25 +29,31 @@ final class RouteController: ServiceLifecycle.Service {
 
     private let parts: Parts
     private let elector: LeaderElector?
+    private let standby: StandbyReconciler
+    private let filled = Latch()
 
     init(_ parts: Parts, elector: LeaderElector?) {
         self.parts = parts
         self.elector = elector
+        standby = StandbyReconciler(
+            world: parts.world, selection: parts.settings.selection, extraction: parts.settings.extraction)
     }
+
+    var hasSynced: Bool { filled.isOpen }
+
+    func waitUntilSynced() async throws { try await filled.wait() }
 
     /// Works until graceful shutdown, which ends a term of leadership at once; throws `CancellationError` on cancellation.
     func run() async throws {
+        guard try await synced() else { return }
+        for ingress in parts.world.ingresses.all() { standby.follow(ingress.key) }
+        filled.open()
         guard let elector else { return try await lead() }
         try await elector.run(standingBy: { try? await self.standBy() }) { try await self.lead() }
     }
 
     private func standBy() async throws {
-        try await work(as: .standby) { queue in
-            .init(
-                queue: queue,
-                reconciler: StandbyReconciler(
-                    world: parts.world, selection: parts.settings.selection, extraction: parts.settings.extraction))
-        }
+        try await work(as: .standby) { queue in .init(queue: queue, reconciler: standby) }
     }
 
     private func lead() async throws {
@@ -67,7 +74,6 @@ final class RouteController: ServiceLifecycle.Service {
     private func work(
         as role: WorkIntake.Role, _ begin: @Sendable (WorkQueue<ObjectKey>) -> WorkIntake.Turn
     ) async throws {
-        guard try await synced() else { return }
         let queue = WorkQueue<ObjectKey>(name: "ingress")
         let turn = begin(queue)
         parts.intake.begin(turn, as: role)
@@ -138,15 +144,19 @@ struct StandbyReconciler: Reconciler {
     let extraction: ExtractionSettings
 
     func reconcile(_ key: ObjectKey) async throws -> ReconcileResult {
+        follow(key)
+        return .done
+    }
+
+    func follow(_ key: ObjectKey) {
         guard let ingress = world.ingresses.get(key), selection.includes(ingress),
             world.gatewayRoutes.get(key)?.isOurs != false
         else {
             _ = world.ledger.remove(ingress: key)
-            return .done
+            return
         }
         let extracted = IngressExtraction(ingress, settings: extraction, service: world.services.get)
         _ = world.ledger.replace(
             ingress: key, createdAt: ingress.metadata.creationTimestamp ?? .distantFuture, with: extracted.routes)
-        return .done
     }
 }

@@ -58,12 +58,11 @@ package struct RoutePipeline: Sendable {
     package let services: [ServiceGroupConfiguration.ServiceConfiguration]
     /// To run after the others, and after those who carry traffic: what runs last is stopped first, and a leader that is
     /// to stop hands over before it drains its tunnel.
-    package let controller: any ServiceLifecycle.Service
-    private let caches: [any CacheSync]
+    package let controller: any ServiceLifecycle.Service & CacheSync
     private let intake: WorkIntake
 
-    /// Whether all caches have synced and the cluster's type was looked at.
-    package var hasSynced: Bool { caches.allSatisfy(\.hasSynced) }
+    /// Whether all caches have synced, the cluster's type was looked at, and the ledger knows every Ingress.
+    package var hasSynced: Bool { controller.hasSynced }
 
     /// Whether this replica writes and publishes.
     package var isLeading: Bool { intake.isLeading }
@@ -102,14 +101,13 @@ package struct RoutePipeline: Sendable {
             clusterUUID: settings.clusterUUID, ledger: ledger,
             isPrivate: { clusterType.current.finding.clusterType == .private }, onAffected: { intake.add($0) },
             downAfter: settings.tunnelDownAfter, logger: logger)
-        caches = [services, ingresses, gatewayRoutes, clusterType]
         controller = RouteController(
             .init(
                 world: .init(
                     client: client, ingresses: ingresses.store, services: services.store,
                     gatewayRoutes: gatewayRoutes.store, ledger: ledger, observation: { clusterType.current },
                     events: events),
-                caches: caches, intake: intake, syncer: syncer, settings: settings, logger: logger),
+                caches: [services, ingresses, gatewayRoutes, clusterType], intake: intake, syncer: syncer, settings: settings, logger: logger),
             elector: elector)
 
         ingresses.addHandler { intake.add([$0.key]) }

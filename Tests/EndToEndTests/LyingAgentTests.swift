@@ -121,6 +121,41 @@ struct LyingAgentTests {
         #expect(seen.hasPrefix("HTTP/1.1 502"))
     }
 
+    @Test("what one replica of an agent has not advertised yet, another is asked for, once")
+    func notAdvertisedByOneReplica() async throws {
+        try await withStack(Self.options) { _ in
+        } _: { stack in
+            let first = try await FakeAgent.connect(stack)
+            let second = try await FakeAgent.dial(stack, token: "token-a")
+            var hello = FakeAgent.hello("cluster-a")
+            hello.agentID = "fake-2"
+            second.send(.hello(hello))
+            try await eventually("the second is welcome") { second.isWelcome }
+
+            let client = try await stack.connect()
+            try await client.send("GET /one HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            try await eventually("one of them is asked") { first.requests.count + second.requests.count == 1 }
+            let (behind, ahead) = second.requests.isEmpty ? (first, second) : (second, first)
+            behind.send(.reset(StreamID(1), .notAdvertised, detail: "app.test/one is not advertised"))
+            #expect(try await ahead.request().target == "/one")
+            ahead.send(.headers(StreamID(1), .response(.init(status: 204, fields: [:])), endStream: true))
+            #expect(try await client.response().status == 204)
+            client.close()
+
+            // Where nobody has advertised it, the answer says so.
+            let other = try await stack.connect()
+            try await other.send("GET /two HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            try await eventually("one is asked") { first.requests.count + second.requests.count == 3 }
+            let asked = first.requests.contains { $0.target == "/two" } ? first : second
+            let rest = asked === first ? second : first
+            asked.send(.reset(StreamID(2), .notAdvertised, detail: ""))
+            #expect(try await rest.request(2).target == "/two")
+            rest.send(.reset(StreamID(2), .notAdvertised, detail: ""))
+            #expect(try await other.response().status == 502)
+            other.close()
+        }
+    }
+
     @Test("a reset before the head is the failure it names, and one after it breaks the connection")
     func resets() async throws {
         let before = try await clientSees([.reset(StreamID(1), .backendTimeout, detail: "slow")])

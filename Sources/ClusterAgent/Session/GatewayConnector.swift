@@ -1,3 +1,4 @@
+package import KubernetesRuntime
 package import Logging
 import NIOCore
 import ServiceLifecycle
@@ -31,16 +32,19 @@ package struct GatewayConnector: ServiceLifecycle.Service {
 
     private let configuration: Configuration
     private let upstream: UpstreamPools
+    private let routes: (any CacheSync)?
     private let syncer: any RouteSyncing
     private let status: TunnelStatus
     private let logger: Logger
 
+    /// - Parameter routes: must have synced before the first tunnel is dialled, and with it requests come.
     package init(
-        configuration: Configuration, upstream: UpstreamPools, syncer: any RouteSyncing, status: TunnelStatus,
-        logger: Logger
+        configuration: Configuration, upstream: UpstreamPools, waitFor routes: (any CacheSync)? = nil,
+        syncer: any RouteSyncing, status: TunnelStatus, logger: Logger
     ) {
         self.configuration = configuration
         self.upstream = upstream
+        self.routes = routes
         self.syncer = syncer
         self.status = status
         self.logger = logger
@@ -49,6 +53,7 @@ package struct GatewayConnector: ServiceLifecycle.Service {
     /// Runs until graceful shutdown, which drains the open tunnel within the grace time.
     package func run() async throws {
         await cancelWhenGracefulShutdown {
+            if let routes, (try? await routes.waitUntilSynced()) == nil { return }
             var backoff = Backoff(limits: configuration.backoff)
             while !Task.isCancelled {
                 let cause = await connectOnce()

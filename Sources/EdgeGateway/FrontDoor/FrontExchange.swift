@@ -92,12 +92,14 @@ final class FrontExchange: StreamReceiver {
         case .trailers(let fields): respond(trailers: fields)
         case .reset(let code, let detail):
             record.failureDetail = detail
-            if code == .refused, retryElsewhere() { return }
-            end(machine.serverFailed(ExchangeFailure(code)))
+            let failure = ExchangeFailure(code)
+            // Of an agent's replicas one may know a new route a moment before the others.
+            if code == .refused || code == .notAdvertised, retryElsewhere(otherwise: failure) { return }
+            end(machine.serverFailed(failure))
         case .lost: end(machine.serverFailed(.tunnelLost))
         case .refused(let refusal):
             guard refusal != .headTooLarge else { return end(machine.serverFailed(.headerTooLarge)) }
-            if retryElsewhere() { return }
+            if retryElsewhere(otherwise: .overloaded) { return }
             end(machine.serverFailed(.overloaded))
         case .holdBack: handler.holdRequest(true)
         case .resume:
@@ -117,13 +119,13 @@ final class FrontExchange: StreamReceiver {
     func fail(_ failure: ExchangeFailure) { end(machine.serverFailed(failure)) }
 
     /// A request that was certainly not processed goes to another tunnel, once, while all of it is at hand.
-    private func retryElsewhere() -> Bool {
+    private func retryElsewhere(otherwise failure: ExchangeFailure) -> Bool {
         guard !machine.isOver, !machine.hasResponseHead, !hasSentBody, !hasRetried, let cluster = record.cluster else {
             return false
         }
         hasRetried = true
         stream = nil
-        handler.forward(self, cluster: cluster, avoiding: record.tunnel)
+        handler.forward(self, cluster: cluster, avoiding: record.tunnel, otherwise: failure)
         return true
     }
 

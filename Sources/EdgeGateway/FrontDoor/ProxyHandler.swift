@@ -129,7 +129,7 @@ final class ProxyHandler: ChannelDuplexHandler {
                 RequestHead(
                     method: head.method.rawValue, authority: target.authority, target: target.target, fields: fields),
                 timeouts: route.timeouts)
-            forward(exchange, cluster: route.cluster, avoiding: nil)
+            forward(exchange, cluster: route.cluster, avoiding: nil, otherwise: .clusterOffline)
             ensureTimer(by: exchange.deadline)
         } catch {
             exchange.fail(error)
@@ -137,11 +137,13 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     /// Sends the exchange's request through a tunnel of the cluster.
-    func forward(_ exchange: FrontExchange, cluster: String, avoiding: String?) {
+    func forward(
+        _ exchange: FrontExchange, cluster: String, avoiding: String?, otherwise failure: ExchangeFailure
+    ) {
         guard let context, let head = exchange.head else { return }
         let loop = context.eventLoop
         guard let tunnel = shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) else {
-            exchange.fail(avoiding == nil ? .clusterOffline : .overloaded)
+            exchange.fail(failure)
             return
         }
         exchange.record.tunnel = tunnel.id

@@ -3,7 +3,7 @@ import ServiceLifecycle
 import Synchronization
 
 /// Closed at first, open for ever after `open()`.
-final class Latch: Sendable {
+package final class Latch: Sendable {
     private enum State {
         case closed([Int: CheckedContinuation<Void, any Error>], nextID: Int)
         case open
@@ -11,11 +11,13 @@ final class Latch: Sendable {
 
     private let state = Mutex(State.closed([:], nextID: 0))
 
-    var isOpen: Bool {
+    package init() {}
+
+    package var isOpen: Bool {
         state.withLock { if case .open = $0 { true } else { false } }
     }
 
-    func open() {
+    package func open() {
         let waiting = state.withLock { state -> [CheckedContinuation<Void, any Error>] in
             guard case .closed(let waiting, _) = state else { return [] }
             state = .open
@@ -25,7 +27,7 @@ final class Latch: Sendable {
     }
 
     /// Returns once it is open; throws `CancellationError` if the task is cancelled before.
-    func wait() async throws {
+    package func wait() async throws {
         let id = state.withLock { state -> Int? in
             guard case .closed(let waiting, let id) = state else { return nil }
             state = .closed(waiting, nextID: id + 1)
