@@ -22,6 +22,7 @@ struct AgentCore: ServiceLifecycle.Service {
 
     func run() async throws {
         guard let clusterUUID = try await cancelWhenGracefulShutdown({ try await clusterUUID() }) else { return }
+        await reportMissingDefinition()
         let events = EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent",
             instance: LocalHost.name ?? "pipeops-agent", logger: logger)
@@ -95,6 +96,21 @@ struct AgentCore: ServiceLifecycle.Service {
                 allowLoopback: settings.allowLoopbackTargets, apiServer: client.serverAddress))
     }
 
+    /// Without the custom resource the caches wait, silently but for a "not found" at each attempt.
+    private func reportMissingDefinition() async {
+        do {
+            _ = try await client.list(GatewayRoute.self, options: ListOptions(limit: 1))
+        } catch let error as KubernetesError where error.kind == .notFound {
+            logger.error(
+                """
+                GatewayRoute is not a resource of this cluster: install it with kubectl apply -k crds; the agent waits \
+                for it
+                """)
+        } catch {
+            // The caches will say so.
+        }
+    }
+
     /// The UID of the namespace `kube-system` stands for the cluster where no identity is set. Waits for an API server
     /// that is not there yet.
     ///
@@ -137,7 +153,12 @@ final class AgentReadiness: Sendable {
     var reasons: [String] {
         guard let (pipeline, tunnels) = parts.withLock({ $0 }) else { return ["the cluster's identity is not known"] }
         var reasons: [String] = []
-        if !pipeline.hasSynced { reasons.append("caches have not synced") }
+        if !pipeline.hasSynced {
+            let missing = pipeline.unsyncedResources
+            reasons.append(
+                missing.isEmpty ? "routes are not known yet" : "caches have not synced: \(missing.joined(separator: ", "))"
+            )
+        }
         if needsTunnel, pipeline.isLeading, !tunnels.isConnected { reasons.append("no tunnel is connected") }
         return reasons
     }

@@ -60,6 +60,10 @@ package struct RoutePipeline: Sendable {
     /// to stop hands over before it drains its tunnel.
     package let controller: any ServiceLifecycle.Service & CacheSync
     private let intake: WorkIntake
+    private let resources: [(name: String, cache: any CacheSync)]
+
+    /// The resources, by plural name, that have not been listed whole yet.
+    package var unsyncedResources: [String] { resources.filter { !$0.cache.hasSynced }.map(\.name) }
 
     /// Whether all caches have synced, the cluster's type was looked at, and the ledger knows every Ingress.
     package var hasSynced: Bool { controller.hasSynced }
@@ -119,6 +123,10 @@ package struct RoutePipeline: Sendable {
         self.clusterType = clusterType
         self.ledger = ledger
         self.intake = intake
+        resources = [
+            (KubernetesAPI.Service.definition.plural, services), (Ingress.definition.plural, ingresses),
+            (GatewayRoute.definition.plural, gatewayRoutes),
+        ]
         let longLived: [any ServiceLifecycle.Service] = [services, ingresses, gatewayRoutes, clusterType, syncer]
         self.services = longLived.map { .init(service: $0) }
     }
