@@ -180,8 +180,9 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
     package mutating func received(_ event: WatchEvent<R>, random: Double) -> Step {
         switch state {
         case .streaming(let collected):
+            // Moved, not copied: there is an event for every object.
             state = .idle
-            return receivedWhileStreaming(event, collected, random: random)
+            return receivedWhileStreaming(event, consume collected, random: random)
         case .watching(let version, let hasProgressed):
             return receivedWhileWatching(event, version, hasProgressed, random: random)
         case .idle, .listing, .waiting:
@@ -250,9 +251,8 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
     // MARK: -
 
     private mutating func receivedWhileStreaming(
-        _ event: WatchEvent<R>, _ gathered: Collected, random: Double
+        _ event: WatchEvent<R>, _ collected: consuming Collected, random: Double
     ) -> Step {
-        var collected = gathered
         switch event {
         case .added(let object), .modified(let object):
             collected.objects[object.key] = object
