@@ -108,7 +108,8 @@ let package = Package(
         library(
             "DevCluster",
             [
-                nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, logging, x509, asn1, crypto, yams, deque,
+                "KubernetesAPI", nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, logging, x509, asn1, crypto,
+                yams, deque,
             ]),
 
         // Wiring only.

@@ -27,7 +27,8 @@ struct AgentCore: ServiceLifecycle.Service {
             client: client, controller: "gateway.pipeops.io/pipeops-agent",
             instance: LocalHost.name ?? "pipeops-agent", logger: logger)
         let pipeline = RoutePipeline(
-            client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events, logger: logger)
+            client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events,
+            elector: elector(), logger: logger)
         let tunnels = TunnelStatus()
         let connector = try connector(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
         readiness.follow(pipeline, tunnels)
@@ -36,6 +37,19 @@ struct AgentCore: ServiceLifecycle.Service {
             [.init(service: events)] + pipeline.services
             + [.init(service: connector), .init(service: pipeline.controller)]
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
+    }
+
+    private func elector() -> LeaderElector? {
+        settings.leaderElection.map { election in
+            LeaderElector(
+                client: client, lease: election.lease,
+                // As client-go's controllers name themselves: the Pod for people, the rest for restarts of it.
+                identity: "\(LocalHost.name ?? "pipeops-agent")_\(UUID().uuidString.lowercased())",
+                settings: .init(
+                    leaseDuration: election.leaseDuration, renewDeadline: election.renewDeadline,
+                    retryPeriod: election.retryPeriod),
+                logger: logger)
+        }
     }
 
     private func connector(
@@ -93,7 +107,10 @@ struct AgentCore: ServiceLifecycle.Service {
             extraction: ExtractionSettings(clusterHost: clusterHost, clusterDomain: settings.clusterDomain.text),
             ingressController: settings.ingressController, loadBalancerGrace: settings.loadBalancerGrace,
             targetPolicy: TargetPolicy(
-                allowLoopback: settings.allowLoopbackTargets, apiServer: client.serverAddress))
+                allowLoopback: settings.allowLoopbackTargets, apiServer: client.serverAddress),
+            selection: IngressSelection(
+                classes: settings.ingressClasses, selector: settings.ingressSelector, namespaces: settings.namespaces),
+            updateIngressStatus: settings.updateIngressStatus)
     }
 
     /// Without the custom resource the caches wait, silently but for a "not found" at each attempt.

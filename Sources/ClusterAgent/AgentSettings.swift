@@ -26,6 +26,10 @@ package struct AgentSettings: Sendable {
         case sync
         case loadBalancerGrace = "load-balancer-grace"
         case ingressController = "ingress-controller"
+        case ingressClass = "ingress-class"
+        case ingressSelector = "ingress-selector"
+        case namespace
+        case updateIngressStatus = "update-ingress-status"
         case clusterDomain = "cluster-domain"
         case gatewayDomain = "gateway-domain"
         case allowLoopbackTargets = "allow-loopback-targets"
@@ -38,6 +42,11 @@ package struct AgentSettings: Sendable {
         case reconnectMin = "reconnect-min"
         case reconnectMax = "reconnect-max"
         case shutdownGrace = "shutdown-grace"
+        case leaderElect = "leader-elect"
+        case leaderElectLease = "leader-elect-lease"
+        case leaderElectLeaseDuration = "leader-elect-lease-duration"
+        case leaderElectRenewDeadline = "leader-elect-renew-deadline"
+        case leaderElectRetryPeriod = "leader-elect-retry-period"
         case logFormat = "log-format"
         case logLevel = "log-level"
     }
@@ -62,6 +71,14 @@ package struct AgentSettings: Sendable {
     package var loadBalancerGrace: Duration
     /// The ingress controller's Service. Nil: looked for.
     package var ingressController: ObjectKey?
+    /// The classes of the Ingresses to serve. Empty: every class, and Ingresses without one.
+    package var ingressClasses: [String]
+    /// The labels of the Ingresses to serve. Nil: all.
+    package var ingressSelector: LabelSelector?
+    /// The namespaces of the Ingresses to serve. Empty: all.
+    package var namespaces: [String]
+    /// Whether the cluster's name at the gateway is written into `status.loadBalancer` of the Ingresses served.
+    package var updateIngressStatus: Bool
     /// The DNS domain of the cluster's Services.
     package var clusterDomain: Hostname
     /// The DNS domain under which the gateway gives each cluster names of its own.
@@ -86,11 +103,15 @@ package struct AgentSettings: Sendable {
     package var reconnectMax: Duration
     /// How long open streams may take to end after SIGTERM.
     package var shutdownGrace: Duration
+    /// Nil: this process acts without asking whether another one does.
+    package var leaderElection: LeaderElection?
     package var logFormat: LogFormat
     package var logLevel: Logger.Level
 
     /// Throws the first problem found.
-    package init(_ reader: SettingsReader<Name>) throws(SettingsError) {
+    ///
+    /// - Parameter podNamespace: the namespace the agent runs in, where the Lease is kept if no setting says otherwise.
+    package init(_ reader: SettingsReader<Name>, podNamespace: String? = nil) throws(SettingsError) {
         logFormat = try reader.choice(.logFormat, default: .json)
         logLevel = try reader.choice(.logLevel, default: .info)
         clusterUUID = try reader.value(
@@ -115,13 +136,16 @@ package struct AgentSettings: Sendable {
         sync = try reader.choice(.sync, default: .auto)
         loadBalancerGrace = try reader.duration(
             .loadBalancerGrace, default: .seconds(120), in: .zero ... .seconds(86_400))
-        ingressController = try reader.value(
-            .ingressController, expected: "namespace/name of a Service, such as ingress-nginx/ingress-nginx-controller"
-        ) { text in
-            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-            guard parts.count == 2, parts.allSatisfy({ (try? Hostname(String($0))) != nil }) else { return nil }
-            return ObjectKey(namespace: String(parts[0]), name: String(parts[1]))
+        ingressController = try reader.objectKey(
+            .ingressController, of: "a Service", example: "ingress-nginx/ingress-nginx-controller")
+        ingressClasses = try reader.list(.ingressClass, expected: "the name of an IngressClass, such as nginx") {
+            ObjectNames.isSubdomain($0) ? $0 : nil
         }
+        ingressSelector = try reader.labelSelector(.ingressSelector)
+        namespaces = try reader.list(.namespace, expected: "the name of a namespace, such as default") {
+            ObjectNames.isLabel($0) ? $0 : nil
+        }
+        updateIngressStatus = try reader.bool(.updateIngressStatus, default: false)
         clusterDomain = try reader.domain(.clusterDomain, default: "cluster.local")
         gatewayDomain = try reader.domain(.gatewayDomain, default: "gateway.pipeops.io")
         allowLoopbackTargets = try reader.bool(.allowLoopbackTargets, default: false)
@@ -139,6 +163,13 @@ package struct AgentSettings: Sendable {
         reconnectMax = try reader.duration(
             .reconnectMax, default: .seconds(30), in: .milliseconds(10) ... .seconds(3600))
         shutdownGrace = try reader.duration(.shutdownGrace, default: .seconds(30), in: .zero ... .seconds(3600))
+        leaderElection = try LeaderElection(reader, podNamespace: podNamespace)
+        guard !updateIngressStatus || !ingressClasses.isEmpty else {
+            throw reader.refusal(
+                of: .updateIngressStatus,
+                problem: "needs ingress-class: without it the agent serves Ingresses of every class, and the status of "
+                    + "those belongs to the controllers of their classes")
+        }
         guard reconnectMin <= reconnectMax else {
             throw reader.refusal(
                 of: .reconnectMax,

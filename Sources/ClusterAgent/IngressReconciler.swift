@@ -19,11 +19,14 @@ package struct IngressReconciler: Reconciler {
         package var ledger: LiveRouteLedger
         package var observation: @Sendable () -> ClusterTypeMonitor.Observation
         package var events: EventRecorder?
+        /// `nil` leaves the status of Ingresses to others.
+        package var ingressStatus: IngressStatusWriter?
 
         package init(
             client: KubernetesClient, ingresses: Store<Ingress>, services: Store<KubernetesAPI.Service>,
             gatewayRoutes: Store<GatewayRoute>, ledger: LiveRouteLedger,
-            observation: @escaping @Sendable () -> ClusterTypeMonitor.Observation, events: EventRecorder?
+            observation: @escaping @Sendable () -> ClusterTypeMonitor.Observation, events: EventRecorder?,
+            ingressStatus: IngressStatusWriter? = nil
         ) {
             self.client = client
             self.ingresses = ingresses
@@ -32,6 +35,7 @@ package struct IngressReconciler: Reconciler {
             self.ledger = ledger
             self.observation = observation
             self.events = events
+            self.ingressStatus = ingressStatus
         }
     }
 
@@ -61,8 +65,10 @@ package struct IngressReconciler: Reconciler {
 
     package func reconcile(_ key: ObjectKey) async throws -> ReconcileResult {
         defer { attempted(key) }
-        guard let ingress = world.ingresses.get(key), settings.selection.includes(ingress) else {
+        let found = world.ingresses.get(key)
+        guard let ingress = found, settings.selection.includes(ingress) else {
             try await withdraw(key)
+            if let found { try await world.ingressStatus?.reconcile(found, programmed: false) }
             return .done
         }
         let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key))
@@ -82,16 +88,30 @@ package struct IngressReconciler: Reconciler {
         } else {
             note(world.ledger.retain(ingress: key, keys: Set(extracted.routes.map(\.key))))
         }
-        let result: ReconcileResult
+        let written: GatewayRoute.Status?
         do {
-            result = try await write(plan, existing: existing)
+            written = try await write(plan, existing: existing)
         } catch let error as KubernetesError where error.kind == .notFound {
             // Somebody removed it this moment; the next attempt makes it anew.
             ownWrites.forget(key)
             throw error
         }
         if !isAnnounced { submit(extracted, of: key, createdAt: createdAt) }
-        return result
+        guard let programmed = written?.condition(.programmed) else {
+            return .requeue(after: firstStatus.delay(key, isPublished: isPublishing, now: time.now) ?? .zero)
+        }
+        try await list(ingress, programmed)
+        return .done
+    }
+
+    private var isPublishing: Bool { world.ledger.read { $0.isComplete } }
+
+    /// What passes by itself is no reason to take a name out of the world's DNS and put it back a moment later.
+    private func list(_ ingress: Ingress, _ programmed: Condition) async throws {
+        switch ProgrammedReason(rawValue: programmed.reason) {
+        case .pending, .tunnelDown: return
+        default: try await world.ingressStatus?.reconcile(ingress, programmed: programmed.status == .true)
+        }
     }
 
     /// Somebody else's GatewayRoute has the name. It stays as it is, so the Ingress has no status and is not served; the
@@ -114,7 +134,8 @@ package struct IngressReconciler: Reconciler {
 
     // MARK: Writing
 
-    private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws -> ReconcileResult {
+    /// - Returns: the status there is now, or `nil` where the first one waits for the gateway's answer.
+    private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws -> GatewayRoute.Status? {
         var current = existing
         if let object = plan.object(existing: existing) {
             current = try await ownWrites.write(object.key) {
@@ -122,19 +143,18 @@ package struct IngressReconciler: Reconciler {
                 try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: existing != nil)
             }
         }
-        guard let current, let desired = plan.status(current: current) else { return .done }
+        guard let current, let desired = plan.status(current: current) else { return current?.status }
         if current.status == nil, plan.awaitsAnswer,
-            let delay = firstStatus.delay(
-                current.key, isPublished: world.ledger.read { $0.isComplete }, now: time.now)
+            firstStatus.delay(current.key, isPublished: isPublishing, now: time.now) != nil
         {
-            return .requeue(after: delay)
+            return nil
         }
         firstStatus.settled(current.key)
         let written = try await ownWrites.write(desired.key) {
             try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
         }
         report(plan.ingress, written, previous: current.status, desired: desired.status ?? .init())
-        return .done
+        return desired.status
     }
 
     private func report(

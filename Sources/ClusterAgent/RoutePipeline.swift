@@ -18,6 +18,8 @@ package struct RoutePipeline: Sendable {
         package var loadBalancerGrace: Duration
         package var targetPolicy: TargetPolicy
         package var selection: IngressSelection
+        /// Whether the cluster's host is listed in the status of Ingresses that are programmed.
+        package var updateIngressStatus: Bool
         package var workers: Int
         /// How long there may be no session, or no answer to a new route, before the status says so.
         package var tunnelDownAfter: Duration
@@ -28,8 +30,8 @@ package struct RoutePipeline: Sendable {
         package init(
             clusterUUID: String, syncMode: AgentSettings.SyncMode = .auto, extraction: ExtractionSettings,
             ingressController: ObjectKey? = nil, loadBalancerGrace: Duration = .seconds(120),
-            targetPolicy: TargetPolicy = TargetPolicy(), selection: IngressSelection = .all, workers: Int = 8,
-            tunnelDownAfter: Duration = .seconds(5),
+            targetPolicy: TargetPolicy = TargetPolicy(), selection: IngressSelection = .all,
+            updateIngressStatus: Bool = false, workers: Int = 8, tunnelDownAfter: Duration = .seconds(5),
             revision: @escaping @Sendable () -> Int64 = RoutePipeline.revisionByClock
         ) {
             self.clusterUUID = clusterUUID
@@ -39,6 +41,7 @@ package struct RoutePipeline: Sendable {
             self.loadBalancerGrace = loadBalancerGrace
             self.targetPolicy = targetPolicy
             self.selection = selection
+            self.updateIngressStatus = updateIngressStatus
             self.workers = workers
             self.tunnelDownAfter = tunnelDownAfter
             self.revision = revision
@@ -110,7 +113,10 @@ package struct RoutePipeline: Sendable {
                 world: .init(
                     client: client, ingresses: ingresses.store, services: services.store,
                     gatewayRoutes: gatewayRoutes.store, ledger: ledger, observation: { clusterType.current },
-                    events: events),
+                    events: events,
+                    ingressStatus: settings.updateIngressStatus
+                        ? IngressStatusWriter(
+                            client: client, hostname: settings.extraction.clusterHost, logger: logger) : nil),
                 caches: [services, ingresses, gatewayRoutes, clusterType], intake: intake, syncer: syncer, settings: settings, logger: logger),
             elector: elector)
 
@@ -136,7 +142,7 @@ extension Ingress {
     /// Drops annotations nobody reads, such as the whole object once more in `last-applied-configuration`.
     fileprivate mutating func keepOnlyWhatIsRead() {
         metadata.annotations = metadata.annotations?.filter { name, _ in
-            name == "kubernetes.io/ingress.class" || AnnotationPolicy.allowedPrefixes.contains { name.hasPrefix($0) }
+            name == IngressSelection.classAnnotation || AnnotationPolicy.allowedPrefixes.contains { name.hasPrefix($0) }
         }
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClusterAgent
+import Foundation
 import Logging
 import ProgramShell
 import Settings
@@ -24,6 +25,8 @@ struct AgentCommand: SettingsCommand {
 
     @OptionGroup(title: "Gateway") var gateway: GatewayOptions
     @OptionGroup(title: "Cluster") var cluster: ClusterOptions
+    @OptionGroup(title: "Ingresses") var ingresses: IngressOptions
+    @OptionGroup(title: "Replicas") var leaderElection: LeaderElectionOptions
     @OptionGroup(title: "Times and limits") var limits: LimitOptions
     @OptionGroup(title: "Operation") var operation: OperationOptions
 
@@ -31,7 +34,8 @@ struct AgentCommand: SettingsCommand {
     static func main() async { await start() }
 
     func run() async throws {
-        let settings = try AgentSettings(reader())
+        let settings = try AgentSettings(
+            reader(), podNamespace: AgentSettings.podNamespace(environment: ProcessInfo.processInfo.environment))
         try await serve(format: settings.logFormat, level: settings.logLevel) { logger, metrics in
             logger.info(
                 "Starting pipeops-agent",

@@ -104,6 +104,94 @@ struct ClusterOptions: ParsableArguments {
     var allowLoopbackTargets: Bool?
 }
 
+struct IngressOptions: ParsableArguments {
+    @Option(
+        help: .init(
+            """
+            Serve only Ingresses of this class: spec.ingressClassName, or the annotation kubernetes.io/ingress.class \
+            of older ones. May be repeated. Default: every class. [PIPEOPS_AGENT_INGRESS_CLASS]
+            """,
+            valueName: "name"))
+    var ingressClass: [String] = []
+
+    @Option(
+        help: .init(
+            """
+            Serve only Ingresses whose labels this selects, written as for kubectl -l. Default: all. \
+            [PIPEOPS_AGENT_INGRESS_SELECTOR]
+            """,
+            valueName: "selector"))
+    var ingressSelector: String?
+
+    @Option(
+        help: .init(
+            """
+            Serve only Ingresses of this namespace. May be repeated. Default: all namespaces. \
+            [PIPEOPS_AGENT_NAMESPACE]
+            """,
+            valueName: "name"))
+    var namespace: [String] = []
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            """
+            Whether to write the cluster's name at the gateway into status.loadBalancer of the Ingresses it serves, as \
+            ExternalDNS reads it; beside what others wrote. Needs --ingress-class. Default: no. \
+            [PIPEOPS_AGENT_UPDATE_INGRESS_STATUS]
+            """
+    )
+    var updateIngressStatus: Bool?
+}
+
+struct LeaderElectionOptions: ParsableArguments {
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            """
+            Whether replicas agree on one that writes to the cluster and tells the gateway the routes; all of them \
+            carry requests. Default: yes. [PIPEOPS_AGENT_LEADER_ELECT]
+            """
+    )
+    var leaderElect: Bool?
+
+    @Option(
+        help: .init(
+            """
+            The Lease they agree by. Default: pipeops-agent in the namespace the agent runs in, or in pipeops-system \
+            outside a cluster. [PIPEOPS_AGENT_LEADER_ELECT_LEASE]
+            """,
+            valueName: "namespace/name"))
+    var leaderElectLease: String?
+
+    @Option(
+        help: .init(
+            """
+            How long the others wait for a leader that has fallen silent. Default: 15s. \
+            [PIPEOPS_AGENT_LEADER_ELECT_LEASE_DURATION]
+            """,
+            valueName: "duration"))
+    var leaderElectLeaseDuration: String?
+
+    @Option(
+        help: .init(
+            """
+            How long a leader goes on that cannot renew the Lease; shorter than the lease duration. Default: 10s. \
+            [PIPEOPS_AGENT_LEADER_ELECT_RENEW_DEADLINE]
+            """,
+            valueName: "duration"))
+    var leaderElectRenewDeadline: String?
+
+    @Option(
+        help: .init(
+            """
+            The wait between attempts to get or renew the Lease; shorter than the renew deadline. Default: 2s. \
+            [PIPEOPS_AGENT_LEADER_ELECT_RETRY_PERIOD]
+            """,
+            valueName: "duration"))
+    var leaderElectRetryPeriod: String?
+}
+
 struct LimitOptions: ParsableArguments {
     @Option(
         help: .init(
@@ -199,40 +287,4 @@ struct OperationOptions: ParsableArguments {
             """,
             valueName: "level"))
     var logLevel: String?
-}
-
-extension AgentCommand {
-    /// What was given on the command line. The switch makes sure that no setting is forgotten.
-    var flags: [AgentSettings.Name: String?] {
-        Dictionary(uniqueKeysWithValues: AgentSettings.Name.allCases.map { ($0, flag($0)) })
-    }
-
-    private func flag(_ name: AgentSettings.Name) -> String? {
-        switch name {
-        case .config: operation.config
-        case .clusterUUID: gateway.clusterUUID
-        case .gatewayURL: gateway.gatewayURL
-        case .gatewayCAFile: gateway.gatewayCAFile
-        case .tokenFile: gateway.tokenFile
-        case .kubeconfig: cluster.kubeconfig
-        case .context: cluster.context
-        case .sync: gateway.sync
-        case .loadBalancerGrace: cluster.loadBalancerGrace
-        case .ingressController: cluster.ingressController
-        case .clusterDomain: cluster.clusterDomain
-        case .gatewayDomain: gateway.gatewayDomain
-        case .allowLoopbackTargets: cluster.allowLoopbackTargets.map(\.description)
-        case .adminListen: operation.adminListen
-        case .connectTimeout: limits.connectTimeout
-        case .responseTimeout: limits.responseTimeout
-        case .idleTimeout: limits.idleTimeout
-        case .tunnelMemory: limits.tunnelMemory
-        case .maxStreams: limits.maxStreams
-        case .reconnectMin: limits.reconnectMin
-        case .reconnectMax: limits.reconnectMax
-        case .shutdownGrace: limits.shutdownGrace
-        case .logFormat: operation.logFormat
-        case .logLevel: operation.logLevel
-        }
-    }
 }

@@ -9,7 +9,7 @@ import Testing
 
 /// The agent with a token file, and otherwise these flags and this environment.
 private func settings(
-    _ flags: [AgentSettings.Name: String?] = [:], environment: [String: String] = [:]
+    _ flags: [AgentSettings.Name: String?] = [:], environment: [String: String] = [:], podNamespace: String? = nil
 ) throws -> AgentSettings {
     let token = FileManager.default.temporaryDirectory.appendingPathComponent("token-\(UUID().uuidString)")
     try Data("t0ken\n".utf8).write(to: token)
@@ -18,7 +18,7 @@ private func settings(
     return try AgentSettings(
         SettingsReader(
             flags: required.merging(flags) { $1 }, environment: environment,
-            prefix: AgentSettings.environmentPrefix))
+            prefix: AgentSettings.environmentPrefix), podNamespace: podNamespace)
 }
 
 @Suite("Agent settings")
@@ -31,6 +31,15 @@ struct AgentSettingsTests {
         #expect(settings.sync == .auto)
         #expect(settings.loadBalancerGrace == .seconds(120))
         #expect(settings.ingressController == nil)
+        #expect(settings.ingressClasses == [])
+        #expect(settings.ingressSelector == nil)
+        #expect(settings.namespaces == [])
+        #expect(!settings.updateIngressStatus)
+        #expect(
+            settings.leaderElection
+                == .init(
+                    lease: ObjectKey(namespace: "pipeops-system", name: "pipeops-agent"), leaseDuration: .seconds(15),
+                    renewDeadline: .seconds(10), retryPeriod: .seconds(2)))
         #expect(settings.clusterDomain.text == "cluster.local")
         #expect(settings.gatewayDomain.text == "gateway.pipeops.io")
         #expect(!settings.allowLoopbackTargets)
@@ -71,7 +80,11 @@ struct AgentSettingsTests {
             (.allowLoopbackTargets, "perhaps"), (.adminListen, "8083"), (.connectTimeout, "0s"),
             (.responseTimeout, "forever"), (.idleTimeout, "5"), (.tunnelMemory, "1KiB"), (.maxStreams, "0"),
             (.reconnectMin, "1ms"), (.reconnectMax, "2h"), (.reconnectMax, "100ms"), (.shutdownGrace, "x"),
-            (.logFormat, "xml"), (.logLevel, "loud"),
+            (.logFormat, "xml"), (.logLevel, "loud"), (.ingressClass, "Nginx"),
+            (.ingressSelector, "a in b"), (.namespace, "a.b"), (.updateIngressStatus, "perhaps"),
+            (.updateIngressStatus, "true"), (.leaderElect, "perhaps"), (.leaderElectLease, "pipeops-agent"),
+            (.leaderElectLease, "a.b/c"), (.leaderElectLeaseDuration, "10s"), (.leaderElectLeaseDuration, "500ms"),
+            (.leaderElectRenewDeadline, "2s"), (.leaderElectRetryPeriod, "0s"),
         ] as [(AgentSettings.Name, String)])
     func badValues(name: AgentSettings.Name, value: String) {
         let error = #expect(throws: SettingsError.self) { try settings([name: value]) }
@@ -83,5 +96,85 @@ struct AgentSettingsTests {
     func missing(name: AgentSettings.Name) {
         let error = #expect(throws: SettingsError.self) { try settings([name: nil]) }
         #expect(error?.setting == "--\(name.rawValue)")
+    }
+
+    @Test("Classes and namespaces are lists: with commas in flags and environment, or a list of the file")
+    func lists() throws {
+        let byFlag = try settings([.ingressClass: "nginx,traefik", .namespace: "shop"])
+        #expect(byFlag.ingressClasses == ["nginx", "traefik"])
+        #expect(byFlag.namespaces == ["shop"])
+        let byEnvironment = try settings(environment: [
+            "PIPEOPS_AGENT_INGRESS_CLASS": "nginx, traefik", "PIPEOPS_AGENT_NAMESPACE": "shop,default",
+        ])
+        #expect(byEnvironment.ingressClasses == ["nginx", "traefik"])
+        #expect(byEnvironment.namespaces == ["shop", "default"])
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("agent-\(UUID().uuidString).yaml")
+        try Data("ingress-class: [nginx]\nnamespace: shop\ningress-selector: app in (a, b)\n".utf8).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        let byFile = try settings([.config: file.path])
+        #expect(byFile.ingressClasses == ["nginx"])
+        #expect(byFile.namespaces == ["shop"])
+        #expect(try byFile.ingressSelector == LabelSelector("app in (a,b)"))
+    }
+
+    @Test("One bad element of a list is named, and nothing else of it")
+    func badElement() {
+        let error = #expect(throws: SettingsError.self) { try settings([.ingressClass: "nginx,x_y"]) }
+        #expect(
+            error?.description == "--ingress-class: \"x_y\" must be the name of an IngressClass, such as nginx")
+    }
+
+    @Test("A bad selector is refused with the place in it")
+    func badSelector() {
+        let error = #expect(throws: SettingsError.self) {
+            try settings(environment: ["PIPEOPS_AGENT_INGRESS_SELECTOR": "app in web"])
+        }
+        #expect(error?.setting == "PIPEOPS_AGENT_INGRESS_SELECTOR")
+        #expect(error?.value == "app in web")
+        #expect(error?.problem.hasSuffix("but at character 8 has \"web\" where \"(\" belongs") == true)
+    }
+
+    @Test("The status of Ingresses is written only for classes that were named")
+    func ingressStatus() throws {
+        #expect(try settings([.updateIngressStatus: "true", .ingressClass: "pipeops"]).updateIngressStatus)
+        let error = #expect(throws: SettingsError.self) { try settings([.updateIngressStatus: "yes"]) }
+        #expect(error?.description.hasPrefix("--update-ingress-status: \"yes\" needs ingress-class") == true)
+    }
+
+    @Test("The Lease is where the setting says, otherwise where the Pod is, and its times are in order")
+    func leaderElection() throws {
+        #expect(
+            try settings(podNamespace: "edge").leaderElection?.lease
+                == ObjectKey(namespace: "edge", name: "pipeops-agent"))
+        #expect(
+            try settings([.leaderElectLease: "a/b"], podNamespace: "edge").leaderElection?.lease
+                == ObjectKey(namespace: "a", name: "b"))
+        #expect(try settings([.leaderElect: "false"]).leaderElection == nil)
+        let quick = try settings([
+            .leaderElectLeaseDuration: "3s", .leaderElectRenewDeadline: "2s", .leaderElectRetryPeriod: "500ms",
+        ])
+        #expect(quick.leaderElection?.leaseDuration == .seconds(3))
+        #expect(quick.leaderElection?.renewDeadline == .seconds(2))
+        #expect(quick.leaderElection?.retryPeriod == .milliseconds(500))
+        for (name, value, other) in [
+            (.leaderElectLeaseDuration, "10s", "leader-elect-renew-deadline"),
+            (.leaderElectRenewDeadline, "1s", "leader-elect-retry-period"),
+        ] as [(AgentSettings.Name, String, String)] {
+            let error = #expect(throws: SettingsError.self) { try settings([name: value, .leaderElect: "false"]) }
+            #expect(error?.problem.hasPrefix("must be longer than \(other), which is ") == true)
+        }
+    }
+
+    @Test("The Pod's namespace comes from POD_NAMESPACE, or from the file beside the service account's token")
+    func podNamespace() throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("namespace-\(UUID().uuidString)")
+        #expect(try AgentSettings.podNamespace(environment: [:], file: file.path) == nil)
+        try Data("from-file\n".utf8).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        #expect(try AgentSettings.podNamespace(environment: [:], file: file.path) == "from-file")
+        #expect(try AgentSettings.podNamespace(environment: ["POD_NAMESPACE": "edge"], file: file.path) == "edge")
+        #expect(throws: SettingsError.self) {
+            try AgentSettings.podNamespace(environment: ["POD_NAMESPACE": "Edge Case"], file: file.path)
+        }
     }
 }

@@ -26,45 +26,83 @@ struct IngressFixtureTests {
             var target: String
         }
 
-        var routes: [ExpectedRoute]
-        var accepted: String
-        var resolvedRefs: String
+        /// The name of the Ingress, where the fixture has several.
+        var ingress: String?
+        /// Absent for true. Nothing else is said of an Ingress that is not selected.
+        var selected: Bool?
+        var routes: [ExpectedRoute]?
+        var accepted: String?
+        var resolvedRefs: String?
+        /// Once the gateway has accepted everything it was sent.
+        var programmed: String?
         var hosts: [String]?
         var messages: [String]?
         var annotations: [String: String]?
     }
 
+    struct Selection: Decodable {
+        var classes: [String]?
+        var selector: String?
+        var namespaces: [String]?
+    }
+
     struct Fixture {
-        var ingress: Ingress
+        var selection = IngressSelection.all
+        var ingresses: [Ingress] = []
         var services: [Service] = []
-        var expected: Expected
+        var expected: [Expected] = []
 
         init(_ name: String) throws {
             let file = IngressFixtureTests.directory.appending(path: "\(name).yaml")
-            var ingress: Ingress?
-            var expected: Expected?
             for node in try Yams.compose_all(yaml: String(contentsOf: file, encoding: .utf8)) {
                 let decoder = YAMLDecoder()
                 switch node["kind"]?.string {
-                case "Ingress": ingress = try decoder.decode(Ingress.self, from: node)
+                case "Selection":
+                    let given = try decoder.decode(Selection.self, from: node)
+                    selection = IngressSelection(
+                        classes: given.classes ?? [], selector: try given.selector.map { try LabelSelector($0) },
+                        namespaces: given.namespaces ?? [])
+                case "Ingress": ingresses.append(try decoder.decode(Ingress.self, from: node))
                 case "Service": services.append(try decoder.decode(Service.self, from: node))
-                case "Expected": expected = try decoder.decode(Expected.self, from: node)
+                case "Expected": expected.append(try decoder.decode(Expected.self, from: node))
                 default: Issue.record("\(name): a document of unknown kind")
                 }
             }
-            self.ingress = try #require(ingress)
-            self.expected = try #require(expected)
+            try #require(!expected.isEmpty && expected.count == ingresses.count)
+        }
+
+        func ingress(of expected: Expected) throws -> Ingress {
+            try #require(ingresses.first { expected.ingress == nil || $0.metadata.name == expected.ingress })
+        }
+
+        /// With what all selected Ingresses ask for, and the gateway's consent.
+        func ledger() throws -> RouteLedger {
+            var ledger = RouteLedger()
+            _ = ledger.setPublication(.published)
+            for ingress in ingresses where selection.includes(ingress) {
+                let routes = try Sample.extract(ingress, services).routes
+                _ = ledger.replace(ingress: ingress.key, createdAt: ingress.createdAt, with: routes)
+            }
+            _ = ledger.settle(ledger.routesInOrder.map { .init(route: $0, verdict: .accepted(revision: 1)) })
+            return ledger
         }
     }
 
     @Test("There are fixtures to go by")
-    func fixturesExist() { #expect(Self.names.count >= 40) }
+    func fixturesExist() { #expect(Self.names.count >= 60) }
 
     @Test("The fixture's routes, targets and conditions", arguments: Self.names)
     func fixture(_ name: String) throws {
         let fixture = try Fixture(name)
-        let extraction = try Sample.extract(fixture.ingress, fixture.services)
-        let expected = fixture.expected
+        for expected in fixture.expected {
+            let ingress = try fixture.ingress(of: expected)
+            #expect(fixture.selection.includes(ingress) == expected.selected ?? true)
+            if fixture.selection.includes(ingress) { try check(expected, of: ingress, in: fixture) }
+        }
+    }
+
+    private func check(_ expected: Expected, of ingress: Ingress, in fixture: Fixture) throws {
+        let extraction = try Sample.extract(ingress, fixture.services)
         let routes = extraction.routes.map { extracted in
             Expected.ExpectedRoute(
                 host: extracted.route.host.text, path: extracted.route.path,
@@ -77,15 +115,24 @@ struct IngressFixtureTests {
         #expect(extraction.resolvedRefs.reason.rawValue == expected.resolvedRefs)
         #expect(extraction.resolvedRefs.isTrue == (expected.resolvedRefs == "ResolvedRefs"))
         if let hosts = expected.hosts { #expect(extraction.hosts.map(\.text) == hosts) }
+
+        let standing = try fixture.ledger().standing(
+            of: ingress.key, createdAt: ingress.createdAt, routes: extraction.routes)
+        let programmed = try GatewayRoutePlanTests.plan({ $0 = standing }, ingress: ingress).programmedVerdict
+        if let reason = expected.programmed { #expect(programmed.reason.rawValue == reason) }
         for message in expected.messages ?? [] {
-            let said = "\(extraction.accepted.message)\n\(extraction.resolvedRefs.message)"
-            #expect(said.contains(message), "\(said) says nothing of: \(message)")
+            let said = [extraction.accepted.message, extraction.resolvedRefs.message, programmed.message]
+            #expect(said.contains { $0.contains(message) }, "\(said) says nothing of: \(message)")
         }
         for extracted in extraction.routes {
             #expect(extracted.route.annotations == expected.annotations ?? [:])
-            #expect(extracted.route.namespace == fixture.ingress.metadata.namespace)
+            #expect(extracted.route.namespace == ingress.metadata.namespace)
         }
     }
+}
+
+extension Ingress {
+    fileprivate var createdAt: Date { metadata.creationTimestamp ?? .distantFuture }
 }
 
 @Suite("Limits of an Ingress")
@@ -117,14 +164,6 @@ struct IngressLimitTests {
         let extraction = try Sample.extract(Sample.ingress("my-app", paths: paths), [])
         #expect(extraction.resolvedRefs.message.utf8.count < 1024)
         #expect(extraction.resolvedRefs.message.contains("and 495 more"))
-    }
-
-    @Test(
-        "Only the annotation's value \"false\" opts out",
-        arguments: [("false", false), ("False", false), ("true", true), ("", true), ("no", true)])
-    func optOut(value: String, isExposed: Bool) {
-        let ingress = Sample.ingress("my-app", annotations: ["gateway.pipeops.io/expose": value])
-        #expect(IngressExtraction.isExposed(ingress) == isExposed)
     }
 
     @Test("The index of Services has every backend, also that of the default backend and one that is missing")

@@ -20,10 +20,13 @@ struct PipelineWorld {
     func stop() async { await group.triggerGracefulShutdown() }
 
     /// - Parameters:
+    ///   - configure: changes the settings of the agent.
     ///   - before: done to the cluster before the pipeline starts.
     ///   - afterRestart: done with an agent that has just started in the world that `body` left.
     static func run(
         syncMode: AgentSettings.SyncMode = .auto, loadBalancerGrace: Duration = .seconds(120),
+        configure: (inout RoutePipeline.Settings) -> Void = { _ in },
+        selection: IngressSelection = .all,
         before: (KubernetesClient) async throws -> Void = { _ in },
         _ body: (PipelineWorld) async throws -> Void,
         afterRestart: ((PipelineWorld) async throws -> Void)? = nil
@@ -34,9 +37,11 @@ struct PipelineWorld {
                 (try? await client.list(GatewayRoute.self)) != nil
             }
             try await before(client)
-            let settings = RoutePipeline.Settings(
+            var settings = RoutePipeline.Settings(
                 clusterUUID: Sample.clusterUUID, syncMode: syncMode, extraction: try Sample.extractionSettings(),
-                loadBalancerGrace: loadBalancerGrace, targetPolicy: TargetPolicy(allowLoopback: true))
+                loadBalancerGrace: loadBalancerGrace, targetPolicy: TargetPolicy(allowLoopback: true),
+                selection: selection)
+            configure(&settings)
             try await start(client, settings, body)
             guard let afterRestart else { return }
             try await start(client, settings, afterRestart)

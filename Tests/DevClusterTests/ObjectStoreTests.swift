@@ -1,4 +1,5 @@
 import DevCluster
+import KubernetesAPI
 import Testing
 
 @Suite("Store and history")

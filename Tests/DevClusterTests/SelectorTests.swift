@@ -3,25 +3,23 @@ import Testing
 
 @Suite("Selectors")
 struct SelectorTests {
-    private let labels: [String: JSONValue] = ["app": "web", "tier": "front", "n": "5"]
-
-    @Test(
-        "Labels are selected by equality and by sets",
-        arguments: [
-            ("", true), ("app=web", true), ("app==web,tier=front", true), ("app=db", false), ("app!=db", true),
-            ("missing!=x", true), ("app in (web, db)", true), ("app notin (web)", false), ("missing notin (a)", true),
-            ("app", true), ("!app", false), ("!missing", true), ("n>4", true), ("n<5", false),
-            ("app in (web),tier!=back", true),
-        ])
-    func labelSelectors(text: String, selected: Bool) throws {
-        #expect(try LabelSelector(text).matches(labels) == selected)
-    }
-
-    @Test(
-        "A label selector that cannot be read is a bad request", arguments: ["a in b", "=x", "a in (b", "a ~ b", "n>x"])
-    func malformed(text: String) {
-        let status = #expect(throws: APIStatus.self) { try LabelSelector(text) }
-        #expect(status?.code == 400)
+    @Test("Labels are selected in lists, and a selector that cannot be read is a bad request")
+    func labelSelectors() {
+        var cluster = PureCluster()
+        for (name, labels) in [("a", ["app": "web"]), ("b", ["app": "db"]), ("c", [:])] as [(String, JSONValue)] {
+            cluster.call(
+                "POST", PureCluster.configMaps, ["metadata": ["name": .string(name), "labels": labels]])
+        }
+        func names(_ selector: String) -> [String] {
+            let list = cluster.call("GET", "\(PureCluster.configMaps)?labelSelector=\(selector)").document
+            return list.list("items").map { $0.text("metadata", "name") }
+        }
+        #expect(names("app%3Dweb") == ["a"])
+        #expect(names("app%20notin%20(web)") == ["b", "c"])
+        #expect(names("!app") == ["c"])
+        let (code, status) = cluster.call("GET", "\(PureCluster.configMaps)?labelSelector=a%20in%20b")
+        #expect(code == 400)
+        #expect(status.text("message").contains("at character 6 has \"b\""))
     }
 
     @Test("Fields are selected where the type allows it, and refused otherwise")

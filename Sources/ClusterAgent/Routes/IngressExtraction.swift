@@ -40,6 +40,11 @@ package struct ExtractedRoute: Hashable, Sendable {
 /// | a Service or port that does not exist | no route, `ResolvedRefs=False`; the other paths stay |
 /// | a host or path that cannot be served | no route; `Accepted=False` where nothing else is left |
 /// | the same host and path twice | the first one, and a note in `Accepted` |
+/// | a path that is a regular expression of ingress-nginx | prefix of its literal stem, see `PathPattern` |
+/// | several such paths with one stem | one route; the first one's Service, and a note where another has a different one |
+///
+/// Paths are such patterns with the annotation `nginx.ingress.kubernetes.io/use-regex: "true"`, or with
+/// `nginx.ingress.kubernetes.io/rewrite-target`, unless their type is `Exact`.
 ///
 /// The type of a Service and its namespace do not matter, with one exception: `default/kubernetes` is the API server,
 /// which is never exposed.
@@ -71,11 +76,6 @@ package struct IngressExtraction: Hashable, Sendable {
 
     /// The message of `Accepted` where nothing was left out.
     package static let acceptedMessage = "The Ingress is understood"
-
-    /// Whether the Ingress is exposed at all: `gateway.pipeops.io/expose: "false"` opts out.
-    package static func isExposed(_ ingress: Ingress) -> Bool {
-        ingress.metadata.annotations?["gateway.pipeops.io/expose"]?.lowercased() != "false"
-    }
 }
 
 /// Which annotations of an Ingress travel to the gateway.

@@ -11,17 +11,28 @@ struct IngressExtractor {
     private let namespace: String
     private let settings: ExtractionSettings
     private let annotations: [String: String]
+    /// Whether the paths are patterns of the ingress controller's.
+    private let hasPatterns: Bool
     /// What stands in the way of a rule, and what is worth a remark although nothing is in the way.
     private var specProblems: [(reason: AcceptedReason, message: String)] = []
     private var notes: [String] = []
+    private var hints: [String] = []
     private var refProblems: [(reason: ResolvedRefsReason, message: String)] = []
     /// Keys that a path of the Ingress asks for, also where its backend is missing.
-    private var claimed: Set<RouteKey> = []
+    private var claims: [RouteKey: Claim] = [:]
+
+    private struct Claim {
+        /// The path was a pattern, of which the key is the stem.
+        var isStem: Bool
+        /// Nil where it is missing.
+        var backend: ResolvedBackend?
+    }
 
     init(_ ingress: Ingress, settings: ExtractionSettings) {
         spec = ingress.spec ?? Ingress.Spec()
         namespace = ingress.metadata.namespace ?? ""
         self.settings = settings
+        hasPatterns = PathPattern.isEnabled(by: ingress.metadata.annotations)
         let selected = AnnotationPolicy.select(ingress.metadata.annotations)
         annotations = selected.travelling
         if !selected.leftOut.isEmpty {
@@ -73,14 +84,26 @@ struct IngressExtractor {
     private mutating func visit(
         _ path: Ingress.Path, of host: Hostname, at field: String, _ service: (ObjectKey) -> Service?
     ) {
-        guard let (text, type) = pathAndType(of: path, at: field) else { return }
+        guard var (text, type) = pathAndType(of: path, at: field) else { return }
+        let stem = hasPatterns && type != .exact ? PathPattern.stem(of: text) : nil
+        if let stem { (text, type) = (stem, .prefix) }
         let key = RouteKey(host: host, match: PathMatch(path: text, type: type))
-        guard claimed.insert(key).inserted else {
+        let first = claims[key]
+        guard first == nil || first?.isStem == true || stem != nil else {
             notes.append("\(field) repeats \(type.rawValue) path \"\(text)\" of host \(host) and is left out")
             return
         }
-        guard let backend = resolve(path.backend, at: "\(field).backend", service) else { return }
-        append(backend, host: host, path: text, type: type)
+        let backend = resolve(path.backend, at: "\(field).backend", service)
+        guard let served = first?.backend else {
+            // A pattern may take the place of one whose backend is missing: they are different paths.
+            claims[key] = Claim(isStem: stem != nil || first != nil, backend: backend)
+            if let backend { append(backend, host: host, path: text, type: type) }
+            return
+        }
+        guard let backend, backend != served else { return }
+        hints.append(
+            "\(field).path \"\(path.path ?? "")\" is covered by prefix \"\(text)\" of host \(host), which leads to "
+                + "Service \(served.target.service); only an ingress controller can tell them apart")
     }
 
     private mutating func pathAndType(of path: Ingress.Path, at field: String) -> (String, PathType)? {
@@ -112,7 +135,7 @@ struct IngressExtractor {
 
     private mutating func visitDefaultBackend(_ backend: Ingress.Backend, _ service: (ObjectKey) -> Service?) {
         let root = PathMatch(path: "/", type: .prefix)
-        let uncovered = hosts.filter { !claimed.contains(RouteKey(host: $0, match: root)) }
+        let uncovered = hosts.filter { claims[RouteKey(host: $0, match: root)] == nil }
         guard let resolved = resolve(backend, at: "spec.defaultBackend", service) else { return }
         for host in uncovered { append(resolved, host: host, path: "/", type: .prefix) }
     }
@@ -143,7 +166,7 @@ struct IngressExtractor {
 // MARK: - Backends
 
 extension IngressExtractor {
-    struct ResolvedBackend {
+    struct ResolvedBackend: Hashable {
         var port: Int
         var target: ForwardTarget
     }
@@ -233,7 +256,8 @@ extension IngressExtractor {
         let understood = !routes.isEmpty || refProblems.contains { $0.reason != .unsupportedBackend }
         let remarks = specProblems.map(\.message) + notes
         if understood {
-            let message = remarks.isEmpty ? IngressExtraction.acceptedMessage : "Left out: \(Self.sentence(remarks))"
+            var message = remarks.isEmpty ? IngressExtraction.acceptedMessage : "Left out: \(Self.sentence(remarks))"
+            if !hints.isEmpty { message += ". Note: \(Self.sentence(hints))" }
             return .init(isTrue: true, reason: .accepted, message: message)
         }
         var reasons = Set(specProblems.map(\.reason))

@@ -1,3 +1,5 @@
+import KubernetesAPI
+
 /// The rules of apiextensions.k8s.io/v1 CustomResourceDefinitions.
 package enum DefinitionRules {
     /// Fills in names and the status: a definition is established as soon as it is accepted.

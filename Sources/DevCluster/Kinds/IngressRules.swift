@@ -1,3 +1,5 @@
+import KubernetesAPI
+
 /// The rules of networking.k8s.io/v1 Ingresses.
 package enum IngressRules {
     private static let classAnnotation = "kubernetes.io/ingress.class"

@@ -1,3 +1,5 @@
+import KubernetesAPI
+
 /// The rules of `metadata` that hold for every type.
 package enum ObjectMetaRules {
     /// Everything wrong with an object's metadata.

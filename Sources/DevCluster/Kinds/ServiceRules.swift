@@ -1,3 +1,5 @@
+import KubernetesAPI
+
 /// The rules of core/v1 Services.
 package enum ServiceRules {
     /// Fills in what a Service may leave out; what the server once gave and an update leaves out is kept.

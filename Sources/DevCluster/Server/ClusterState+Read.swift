@@ -1,3 +1,5 @@
+import KubernetesAPI
+
 extension ClusterState {
     /// Answers a list, whole or a piece of it.
     func list(
@@ -81,7 +83,13 @@ extension ClusterState {
     private func selection(
         _ request: APIRequest, resource: APIResource, path: APIPath.Resource
     ) throws(APIStatus) -> ObjectSelection {
-        let labels = try request.query["labelSelector"].map { (text) throws(APIStatus) in try LabelSelector(text) }
+        let labels = try request.query["labelSelector"].map { (text) throws(APIStatus) in
+            do {
+                return try LabelSelector(text)
+            } catch {
+                throw .badRequest("unable to parse requirement: the label selector \"\(text)\" \(error)")
+            }
+        }
         var text = request.query["fieldSelector"] ?? ""
         if let name = path.name { text = "metadata.name=\(name)" + (text.isEmpty ? "" : ",\(text)") }
         return ObjectSelection(

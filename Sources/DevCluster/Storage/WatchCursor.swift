@@ -1,3 +1,5 @@
+package import KubernetesAPI
+
 /// What a watcher is told; one line of a watch response.
 package struct WatchEvent: Hashable, Sendable {
     package enum Kind: String, Hashable, Sendable {
@@ -34,7 +36,10 @@ package struct ObjectSelection: Sendable {
     /// The object as served, if it is selected.
     package func served(_ stored: JSONValue, _ name: ObjectName) -> JSONValue? {
         if let namespace, name.namespace != namespace { return nil }
-        if !labels.isEmpty, !labels.matches(stored[path: ["metadata", "labels"]]?.members ?? [:]) { return nil }
+        if !labels.isEmpty {
+            let given = stored[path: ["metadata", "labels"]]
+            guard labels.matches({ given?[$0]?.stringValue }) else { return nil }
+        }
         let object = resource.served(stored)
         return fields.isEmpty || fields.matches(object) ? object : nil
     }

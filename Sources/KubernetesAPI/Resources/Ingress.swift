@@ -5,10 +5,12 @@ package struct Ingress: KubernetesResource, Hashable {
 
     package var metadata: ObjectMeta
     package var spec: Spec?
+    package var status: Status?
 
-    package init(metadata: ObjectMeta, spec: Spec?) {
+    package init(metadata: ObjectMeta, spec: Spec?, status: Status? = nil) {
         self.metadata = metadata
         self.spec = spec
+        self.status = status
     }
 
     package struct Spec: Codable, Hashable, Sendable {
@@ -106,6 +108,44 @@ package struct Ingress: KubernetesResource, Hashable {
             self.apiGroup = apiGroup
             self.kind = kind
             self.name = name
+        }
+    }
+
+    package struct Status: Codable, Hashable, Sendable {
+        package var loadBalancer: LoadBalancer?
+
+        package init(loadBalancer: LoadBalancer? = nil) { self.loadBalancer = loadBalancer }
+    }
+
+    package struct LoadBalancer: Codable, Hashable, Sendable {
+        package var ingress: [LoadBalancerIngress]?
+
+        package init(ingress: [LoadBalancerIngress]? = nil) { self.ingress = ingress }
+    }
+
+    /// Where traffic for the Ingress can be sent to. All of the type's fields are here, because the list is written as a
+    /// whole.
+    package struct LoadBalancerIngress: Codable, Hashable, Sendable {
+        package var ip: String?
+        package var hostname: String?
+        package var ports: [PortStatus]?
+
+        package init(ip: String? = nil, hostname: String? = nil, ports: [PortStatus]? = nil) {
+            self.ip = ip
+            self.hostname = hostname
+            self.ports = ports
+        }
+    }
+
+    package struct PortStatus: Codable, Hashable, Sendable {
+        package var port: Int
+        package var `protocol`: String?
+        package var error: String?
+
+        package init(port: Int, protocol: String? = nil, error: String? = nil) {
+            self.port = port
+            self.protocol = `protocol`
+            self.error = error
         }
     }
 }

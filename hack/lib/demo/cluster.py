@@ -36,7 +36,13 @@ RESOURCES = {
     "Deployment": Resource("apps/v1", "deployments"),
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
     "Event": Resource("events.k8s.io/v1", "events"),
+    "Lease": Resource("coordination.k8s.io/v1", "leases"),
     "GatewayRoute": Resource("gateway.pipeops.io/v1alpha1", "gatewayroutes"),
+    "ServiceAccount": Resource("v1", "serviceaccounts"),
+    "ClusterRole": Resource("rbac.authorization.k8s.io/v1", "clusterroles", namespaced=False),
+    "ClusterRoleBinding": Resource("rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False),
+    "Role": Resource("rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": Resource("rbac.authorization.k8s.io/v1", "rolebindings"),
     "CustomResourceDefinition": Resource("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False),
 }
 
@@ -58,7 +64,16 @@ class Cluster:
         self._access = kubeconfig.load(kubeconfig_path, self.kubectl_path)
         self._local = threading.local()
 
+    @property
+    def server(self) -> tuple[str, int]:
+        """Host and port of the API server."""
+        return self._access.host, self._access.port
+
     # Reading
+
+    def version(self) -> Object:
+        """What the API server says about itself."""
+        return self._request("GET", "/version")
 
     def get(self, kind: str, namespace: Optional[str], name: str) -> Object:
         return self._request("GET", self._path(kind, namespace, name))
@@ -76,11 +91,41 @@ class Cluster:
         items = self._request("GET", self._path(kind, namespace)).get("items")
         return list(items or [])
 
+    def watch(self, kind: str, namespace: str) -> tuple[http.client.HTTPResponse, http.client.HTTPConnection]:
+        """Every change from now on, one JSON object a line, on a connection of its own that waits without limit."""
+        version = self._request("GET", self._path(kind, namespace) + "?limit=1")["metadata"]["resourceVersion"]
+        path = f"{self._path(kind, namespace)}?watch=true&resourceVersion={version}"
+        connection = self._connect()
+        connection.connect()
+        connection.sock.settimeout(None)
+        headers = {"Accept": JSON, "User-Agent": FIELD_MANAGER, **self._access.headers}
+        connection.request("GET", self._access.base_path + path, headers=headers)
+        response = connection.getresponse()
+        if response.status >= 300:
+            raise ApiError(response.status, f"GET {path}", response.read().decode(errors="replace"))
+        return response, connection
+
     # Writing
 
     def create(self, item: Object) -> Object:
         kind, metadata = item["kind"], item["metadata"]
         return self._request("POST", self._path(kind, metadata.get("namespace")), item)
+
+    def service_account_token(self, namespace: str, name: str) -> str:
+        """A token that the API server issues for a service account; it lasts for an hour."""
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        issued = self._request("POST", self._path("ServiceAccount", namespace, name, "token"), request)
+        return str(issued["status"]["token"])
+
+    def may(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
+        """Whether this client's user may do something."""
+        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return bool(answer.get("status", {}).get("allowed"))
 
     def patch(
         self, kind: str, namespace: Optional[str], name: str, change: Object, subresource: Optional[str] = None
@@ -95,6 +140,10 @@ class Cluster:
         except ApiError as error:
             if error.status != 404:
                 raise
+
+    def delete_all(self, kind: str, namespace: str) -> None:
+        """Deletes every object of a kind in a namespace, by one request."""
+        self._request("DELETE", self._path(kind, namespace))
 
     def replace(self, item: Object) -> Object:
         """Puts an object in the place of the one with its name and resource version."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from typing import Iterable
 
 # Below the range from which the kernel takes the ports of outgoing connections, so that none of these can land on a
 # port that is briefly free while its program is being restarted.
@@ -26,6 +27,10 @@ class Ports:
     def __init__(self, prefer_documented: bool) -> None:
         self._prefer_documented = prefer_documented
         self._taken: set[int] = set()
+
+    def take(self, ports: Iterable[int]) -> None:
+        """Keeps ports from being given."""
+        self._taken.update(ports)
 
     def free(self, documented: int) -> int:
         """The documented port, where that is wanted and possible; otherwise any free one."""

@@ -86,9 +86,9 @@ class World:
     agent: Program
     my_app: Application
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, directory: Path = ROOT / ".demo", prefix: str = "gateway-check") -> None:
         self.options = options
-        self.workspace = Workspace(ROOT / ".demo")
+        self.workspace = Workspace(directory)
         self.workspace.prepare()
         self.processes = Processes(self.workspace.logs)
         ports = Ports(prefer_documented=not options.check)
@@ -99,7 +99,7 @@ class World:
         self.agent_admin_port = ports.free(8083)
         suffix = secrets.token_hex(3)
         # The example lives in "default"; in a cluster that is not ours nothing may land there.
-        self.namespace = f"gateway-check-{suffix}"
+        self.namespace = f"{prefix}-{suffix}"
         self.example_namespace = self.namespace if options.existing_kubeconfig else "default"
         # A cluster that the gateway knows and that nobody runs: for a peer that authenticates and then misbehaves.
         self.other_cluster_uuid = str(uuid.uuid4())
@@ -183,18 +183,21 @@ class World:
         return self.gateway
 
     def start_agent(self, token_file: Optional[Path] = None) -> Program:
-        files = self.workspace
-        self.agent = self.processes.start(
-            "agent",
-            [
-                self.binary("pipeops-agent"), "--gateway-url", f"wss://localhost:{self.tunnel_port}",
-                "--gateway-ca-file", str(files.certificates / "ca.crt"), "--token-file", str(token_file or files.token),
-                "--kubeconfig", str(self.cluster.kubeconfig), "--load-balancer-grace", "1s", "--shutdown-grace", "2s",
-                "--allow-loopback-targets", "--admin-listen", f"127.0.0.1:{self.agent_admin_port}",
-                "--log-format", "json", "--log-level", "debug",
-            ],
-        )
+        """Starts the agent, also again after its end."""
+        command = self.agent_command(self.agent_admin_port, self.cluster.kubeconfig, token_file)
+        # One that is killed and started again would wait for its predecessor's lease to end.
+        self.agent = self.processes.start("agent", [*command, "--no-leader-elect"])
         return self.agent
+
+    def agent_command(self, admin_port: int, kubeconfig: Path, token_file: Optional[Path] = None) -> list[str]:
+        files = self.workspace
+        return [
+            self.binary("pipeops-agent"), "--gateway-url", f"wss://localhost:{self.tunnel_port}",
+            "--gateway-ca-file", str(files.certificates / "ca.crt"), "--token-file", str(token_file or files.token),
+            "--kubeconfig", str(kubeconfig), "--load-balancer-grace", "1s", "--shutdown-grace", "2s",
+            "--allow-loopback-targets", "--admin-listen", f"127.0.0.1:{admin_port}",
+            "--log-format", "json", "--log-level", "debug",
+        ]
 
     def apply_example(self) -> None:
         """Applies the example and starts its application at the address that its Service was given."""
@@ -222,9 +225,13 @@ class World:
         Its Service has the ports 8080 (named `web`) and 9090 (named `other`).
         """
         if name not in self._applications:
-            service = self.create(manifests.service(self.namespace, name, {"web": 8080, "other": 9090}))
+            service = self.create(self.application_service(name, {"web": 8080, "other": 9090}))
             self._applications[name] = self._start_application(name, service)
         return self._applications[name]
+
+    def application_service(self, name: str, ports: dict[str, int]) -> Object:
+        """The Service for an application in this run's namespace."""
+        return manifests.service(self.namespace, name, ports)
 
     @contextmanager
     def ingress_controller(self) -> Iterator[Application]:
@@ -242,7 +249,7 @@ class World:
                 self.processes.stop(application.program)
 
     def _start_application(self, name: str, service: Object) -> Application:
-        address = service["spec"]["clusterIP"]
+        address = service["spec"].get("clusterIP") or service["spec"]["externalName"]
         ports = [entry["port"] for entry in service["spec"]["ports"]]
         arguments = [self.binary("devcluster"), "sample-app", "--name", name]
         for port in ports:
@@ -336,8 +343,8 @@ class World:
         return problems
 
     def _empty(self, namespace: str) -> None:
-        """Deletes what others made in one of this run's namespaces: a cluster may have nobody who would."""
-        for kind in ("GatewayRoute", "Event"):
+        """Deletes what is left in one of this run's namespaces, whoever made it: a cluster may have nobody who would."""
+        for kind in ("Ingress", "Service", "GatewayRoute", "Lease", "Event"):
             for item in self.cluster.objects(kind, namespace):
                 self.cluster.delete(kind, namespace, item["metadata"]["name"])
 

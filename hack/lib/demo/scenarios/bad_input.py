@@ -60,7 +60,7 @@ def unknown_hosts_and_malformed_requests_are_answered(world: World) -> str:
         expect_equal(exchange.head()[0], 400, "status for a malformed request")
     host = "nobody-listens.example.com"
     with world.objects() as objects:
-        objects.create(service(world.namespace, "nobody-listens", {"web": 8080}))
+        objects.create(world.application_service("nobody-listens", {"web": 8080}))
         objects.create(ingress(world.namespace, "nobody-listens", rule(host, path("/", "nobody-listens", 8080))))
         wait_until("502", 5, lambda: world.front(host).get().status == 502)
     expect_equal(world.front().get().status, 200, "status of the example")

@@ -1,0 +1,1 @@
+"""Benchmarks of the programs, each running as a process of its own."""

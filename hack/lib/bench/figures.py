@@ -1,0 +1,96 @@
+"""The figures of a benchmark: a table for people and one line of JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+from . import machine
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    value: float
+    unit: str
+    what: str
+    # The most that is allowed (or the least, where `at_least`); without one the figure is only information.
+    bound: Optional[float] = None
+    at_least: bool = False
+
+    @property
+    def holds(self) -> Optional[bool]:
+        if self.bound is None:
+            return None
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+class Figures:
+    """Collects figures, each of which is told as soon as it is known."""
+
+    def __init__(self, benchmark: str) -> None:
+        self._benchmark = benchmark
+        self._figures: list[Figure] = []
+
+    def add(
+        self, name: str, value: float, unit: str, what: str, bound: Optional[float] = None, at_least: bool = False
+    ) -> None:
+        figure = Figure(name, round(value, 4), unit, what, bound, at_least)
+        self._figures.append(figure)
+        print(f"  {_row(figure)}", flush=True)
+
+    @staticmethod
+    def phase(text: str) -> None:
+        print(text, flush=True)
+
+    @property
+    def missed(self) -> list[Figure]:
+        return [figure for figure in self._figures if figure.holds is False]
+
+    def print(self, options: dict[str, object], problem: Optional[str]) -> None:
+        """The table, and the JSON object as the last line."""
+        where = machine.describe()
+        print(f"\n{self._benchmark}: {where['cpu']}, {where['cores']} cores, {where['memory_mib']} MiB, "
+              f"Linux {where['kernel']}, commit {where['commit']}")
+        for figure in self._figures:
+            print(_row(figure))
+        for figure in self.missed:
+            print(f"MISSED: {figure.what}: {_number(figure.value)} {figure.unit}, bound {_number(figure.bound or 0)}")
+        document = {
+            "benchmark": self._benchmark,
+            "passed": not self.missed and not problem,
+            "problem": problem,
+            "options": options,
+            "figures": {
+                figure.name: {
+                    "value": figure.value, "unit": figure.unit, "bound": figure.bound,
+                    "bound_is": None if figure.bound is None else "minimum" if figure.at_least else "maximum",
+                    "holds": figure.holds,
+                }
+                for figure in self._figures
+            },
+            "machine": where,
+        }
+        print(json.dumps(document), flush=True)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _row(figure: Figure) -> str:
+    bound = ""
+    if figure.bound is not None:
+        sign = ">=" if figure.at_least else "<="
+        bound = f"{sign} {_number(figure.bound):<8} {'ok' if figure.holds else 'MISSED'}"
+    return f"{figure.what:<58} {_number(figure.value):>10} {figure.unit:<8} {bound}".rstrip()
+
+
+def _number(value: float) -> str:
+    if value == int(value):
+        return f"{int(value)}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

@@ -1,0 +1,1 @@
+"""The end-to-end suite: what operators rely on, on the embedded API server or on any other."""
