@@ -173,7 +173,8 @@ final class AgentReadiness: Sendable {
         if !pipeline.hasSynced {
             let missing = pipeline.unsyncedResources
             reasons.append(
-                missing.isEmpty ? "routes are not known yet" : "caches have not synced: \(missing.joined(separator: ", "))"
+                missing.isEmpty
+                    ? "routes are not known yet" : "caches have not synced: \(missing.joined(separator: ", "))"
             )
         }
         if needsTunnel, pipeline.isLeading, !tunnels.isConnected { reasons.append("no tunnel is connected") }

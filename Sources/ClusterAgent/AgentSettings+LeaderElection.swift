@@ -61,7 +61,8 @@ extension AgentSettings.LeaderElection {
         guard leaseDuration > renewDeadline else {
             throw reader.refusal(
                 of: .leaderElectLeaseDuration,
-                problem: "must be longer than leader-elect-renew-deadline, which is \(DurationText.format(renewDeadline))"
+                problem:
+                    "must be longer than leader-elect-renew-deadline, which is \(DurationText.format(renewDeadline))"
                     + ": otherwise two replicas could lead at a time")
         }
         guard renewDeadline > retryPeriod else {

@@ -72,7 +72,11 @@ package struct IngressReconciler: Reconciler {
             return .done
         }
         let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key))
-        if let existing, !existing.isOurs { throw refuse(ingress, because: existing) }
+        if let existing, !existing.isOurs {
+            let error = refuse(ingress, because: existing)
+            try await world.ingressStatus?.reconcile(ingress, programmed: false)
+            throw error
+        }
         let extracted = IngressExtraction(ingress, settings: settings.extraction, service: world.services.get)
         let createdAt = ingress.metadata.creationTimestamp ?? .distantFuture
         let observation = world.observation()
@@ -106,12 +110,10 @@ package struct IngressReconciler: Reconciler {
 
     private var isPublishing: Bool { world.ledger.read { $0.isComplete } }
 
-    /// What passes by itself is no reason to take a name out of the world's DNS and put it back a moment later.
     private func list(_ ingress: Ingress, _ programmed: Condition) async throws {
-        switch ProgrammedReason(rawValue: programmed.reason) {
-        case .pending, .tunnelDown: return
-        default: try await world.ingressStatus?.reconcile(ingress, programmed: programmed.status == .true)
-        }
+        guard let reason = ProgrammedReason(rawValue: programmed.reason), let wanted = IngressStatusPlan.wanted(reason)
+        else { return }
+        try await world.ingressStatus?.reconcile(ingress, programmed: wanted)
     }
 
     /// Somebody else's GatewayRoute has the name. It stays as it is, so the Ingress has no status and is not served; the

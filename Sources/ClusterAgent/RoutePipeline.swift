@@ -117,7 +117,8 @@ package struct RoutePipeline: Sendable {
                     ingressStatus: settings.updateIngressStatus
                         ? IngressStatusWriter(
                             client: client, hostname: settings.extraction.clusterHost, logger: logger) : nil),
-                caches: [services, ingresses, gatewayRoutes, clusterType], intake: intake, syncer: syncer, settings: settings, logger: logger),
+                caches: [services, ingresses, gatewayRoutes, clusterType], intake: intake, syncer: syncer,
+                settings: settings, logger: logger),
             elector: elector)
 
         ingresses.addHandler { intake.add([$0.key]) }

@@ -42,7 +42,7 @@ struct AncestorDefectPipelineTests {
     @Test("9: an Ingress that loses the label it was selected by is unregistered, and comes back with it")
     func labelRemoved() async throws {
         let selection = IngressSelection(selector: try LabelSelector("exposure=public"))
-        try await PipelineWorld.run(selection: selection) { world in
+        try await PipelineWorld.run(configure: { $0.selection = selection }) { world in
             var ingress = Sample.ingress("my-app")
             ingress.metadata.labels = ["exposure": "public"]
             try await expose(world, ingress)
@@ -62,7 +62,7 @@ struct AncestorDefectPipelineTests {
     @Test("9: an Ingress that was deselected while the agent was away is unregistered when it comes back")
     func deselectedMeanwhile() async throws {
         let selection = IngressSelection(classes: ["nginx"])
-        try await PipelineWorld.run(selection: selection) { world in
+        try await PipelineWorld.run(configure: { $0.selection = selection }) { world in
             let annotations = [IngressSelection.classAnnotation: "nginx"]
             try await expose(world, Sample.ingress("my-app", annotations: annotations))
             await world.stop()
@@ -94,7 +94,7 @@ struct AncestorDefectPipelineTests {
 
     @Test("14: an Ingress that is served, and one that is not, stay as their owners wrote them")
     func ingressesUntouched() async throws {
-        try await PipelineWorld.run(selection: IngressSelection(classes: ["nginx"])) { world in
+        try await PipelineWorld.run(configure: { $0.selection = IngressSelection(classes: ["nginx"]) }) { world in
             var served = Sample.ingress("my-app")
             served.spec?.ingressClassName = "nginx"
             var other = Sample.ingress("other", host: "other.example.com")
@@ -137,7 +137,8 @@ struct AncestorDefectPipelineTests {
         }
         #expect(!rules.isEmpty)
         let allowed: Set<String> = [
-            "ingresses", "ingresses/status", "services", "namespaces", "gatewayroutes", "gatewayroutes/status", "events",
+            "ingresses", "ingresses/status", "services", "namespaces", "gatewayroutes", "gatewayroutes/status",
+            "events",
             "leases",
         ]
         for rule in rules {

@@ -26,7 +26,6 @@ struct PipelineWorld {
     static func run(
         syncMode: AgentSettings.SyncMode = .auto, loadBalancerGrace: Duration = .seconds(120),
         configure: (inout RoutePipeline.Settings) -> Void = { _ in },
-        selection: IngressSelection = .all,
         before: (KubernetesClient) async throws -> Void = { _ in },
         _ body: (PipelineWorld) async throws -> Void,
         afterRestart: ((PipelineWorld) async throws -> Void)? = nil
@@ -39,8 +38,7 @@ struct PipelineWorld {
             try await before(client)
             var settings = RoutePipeline.Settings(
                 clusterUUID: Sample.clusterUUID, syncMode: syncMode, extraction: try Sample.extractionSettings(),
-                loadBalancerGrace: loadBalancerGrace, targetPolicy: TargetPolicy(allowLoopback: true),
-                selection: selection)
+                loadBalancerGrace: loadBalancerGrace, targetPolicy: TargetPolicy(allowLoopback: true))
             configure(&settings)
             try await start(client, settings, body)
             guard let afterRestart else { return }
@@ -49,7 +47,9 @@ struct PipelineWorld {
     }
 
     /// Two replicas of an agent, the first of which leads.
-    static func runReplicas(_ body: (_ leader: PipelineWorld, _ standby: PipelineWorld) async throws -> Void) async throws {
+    static func runReplicas(_ body: (_ leader: PipelineWorld, _ standby: PipelineWorld) async throws -> Void)
+        async throws
+    {
         try await TestCluster.run { client in
             _ = try await client.create(CustomResourceDefinition.gatewayRoutes())
             try await eventually("the custom resource is served") {

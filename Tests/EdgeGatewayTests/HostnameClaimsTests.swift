@@ -21,7 +21,8 @@ struct HostnameClaimsTests {
     }
 
     private mutating func send(
-        _ action: ControlMessage.IngressRoutes.Action, _ routes: [Route], from cluster: String, through tunnel: String = "t-1",
+        _ action: ControlMessage.IngressRoutes.Action, _ routes: [Route], from cluster: String,
+        through tunnel: String = "t-1",
         at seconds: Int64 = 0
     ) throws -> HostnameClaims.Change {
         let kind: GatewaySession.RouteChange.Kind =

@@ -14,7 +14,8 @@ struct LabelSelectorTests {
             ("missing notin (a)", true), ("missing in (a)", false), ("app", true), ("!app", false),
             ("missing", false), ("!missing", true), ("! missing", true), ("n>4", true), ("n>5", false), ("n<6", true),
             ("n<5", false), ("app>1", false), ("app in (web),tier!=back", true), ("app in (web),tier=back", false),
-            ("empty=", true), ("app=", false), ("empty=,app=web", true), ("empty in (,a)", true), ("app in (a,)", false),
+            ("empty=", true), ("app=", false), ("empty=,app=web", true), ("empty in (,a)", true),
+            ("app in (a,)", false),
             ("example.com/in in (in)", true), ("example.com/in", true), ("\tapp\n=\r web ", true),
         ])
     func selection(text: String, selected: Bool) throws {

@@ -101,6 +101,9 @@ def start(world: E2EWorld) -> None:
     world.start_cluster()
     world.prepare_cluster()
     world.start_gateway()
+    # Here, so that they outlast every check.
+    world.blue()
+    world.green()
     local = "of this machine" if world.services_are_local else "elsewhere: applications get addresses of this machine"
     print(f"API server {world.server_version}, service addresses {local}\n", flush=True)
 

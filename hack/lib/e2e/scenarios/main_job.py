@@ -45,8 +45,6 @@ CHECKS = [_adapted(scenario) for scenario in scenarios.SCENARIOS]
 @contextmanager
 def surroundings(world: E2EWorld) -> Iterator[None]:
     """An agent with the example; afterwards the example's Ingress and the agent are gone."""
-    world.blue()
-    world.green()
     world.start_agent()
     try:
         yield

@@ -1,0 +1,158 @@
+"""What `kubectl apply -k` installs, as kubectl renders it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import unittest
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+KUBECTL = shutil.which("kubectl")
+OVERLAYS = sorted(path.parent for path in (ROOT / "manifests" / "overlays").glob("*/kustomization.yaml"))
+AGENTS = [ROOT / "manifests" / "agent", *OVERLAYS]
+
+
+@lru_cache(maxsize=None)
+def rendered(directory: Path) -> tuple[Any, ...]:
+    """The objects of a kustomization. kubectl turns its YAML into JSON, so that no library is needed here."""
+    yaml = subprocess.run([str(KUBECTL), "kustomize", str(directory)], check=True, capture_output=True).stdout
+    objects: list[Any] = []
+    for document in yaml.decode().split("\n---\n"):
+        if "kind: CustomResourceDefinition" in document:
+            continue
+        # A patch that changes nothing, applied to a local file, prints it as JSON.
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(document)
+            file.flush()
+            output = subprocess.run(
+                [str(KUBECTL), "label", "--local", "-f", file.name, "-o", "json", "rendered=true"],
+                check=True, capture_output=True,
+            ).stdout
+        objects.append(json.loads(output))
+    return tuple(objects)
+
+
+def of_kind(directory: Path, kind: str) -> Any:
+    found = [item for item in rendered(directory) if item["kind"] == kind]
+    assert len(found) == 1, f"{len(found)} of kind {kind} in {directory}"
+    return found[0]
+
+
+def setting(directory: Path, name: str) -> str:
+    return str(of_kind(directory, "ConfigMap")["data"][name])
+
+
+@unittest.skipUnless(KUBECTL, "kubectl is not installed")
+class Install(unittest.TestCase):
+    def test_two_replicas_of_which_one_is_always_there(self) -> None:
+        for directory in AGENTS:
+            with self.subTest(directory.name):
+                spec = of_kind(directory, "Deployment")["spec"]
+                self.assertEqual(spec["replicas"], 2)
+                self.assertEqual(spec["strategy"]["rollingUpdate"], {"maxUnavailable": 0, "maxSurge": 1})
+                budget = of_kind(directory, "PodDisruptionBudget")["spec"]
+                self.assertEqual(budget["minAvailable"], 1)
+                affinity = spec["template"]["spec"]["affinity"]["podAntiAffinity"]
+                term = affinity["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]
+                self.assertEqual(term["topologyKey"], "kubernetes.io/hostname")
+                labels = spec["template"]["metadata"]["labels"].items()
+                for selector in (spec["selector"], budget["selector"], term["labelSelector"]):
+                    self.assertLessEqual(selector["matchLabels"].items(), labels)
+
+    def test_the_agent_has_no_rights_on_its_node(self) -> None:
+        for directory in AGENTS:
+            with self.subTest(directory.name):
+                pod = of_kind(directory, "Deployment")["spec"]["template"]["spec"]
+                self.assertTrue(pod["securityContext"]["runAsNonRoot"])
+                self.assertEqual(pod["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"})
+                (container,) = pod["containers"]
+                self.assertEqual(
+                    container["securityContext"],
+                    {
+                        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                )
+                self.assertTrue({"cpu", "memory"} <= container["resources"]["requests"].keys())
+                self.assertEqual(container["livenessProbe"]["httpGet"]["path"], "/healthz")
+                self.assertEqual(container["readinessProbe"]["httpGet"]["path"], "/readyz")
+                grace = int(pod["terminationGracePeriodSeconds"])
+                self.assertGreater(grace, 30, "longer than the agent's own grace time")
+
+    def test_rules_name_what_they_allow(self) -> None:
+        """The ancestor's defect 22: full access to secrets, RBAC objects, exec and webhooks."""
+        for directory in AGENTS:
+            for item in rendered(directory):
+                for rule in item.get("rules") or []:
+                    with self.subTest(directory=directory.name, kind=item["kind"], rule=rule):
+                        for part in ("apiGroups", "resources", "verbs"):
+                            self.assertNotIn("*", rule[part])
+                        self.assertNotIn("rbac.authorization.k8s.io", rule["apiGroups"])
+                        self.assertNotIn("admissionregistration.k8s.io", rule["apiGroups"])
+                        self.assertFalse({"secrets", "pods/exec", "pods", "configmaps"} & set(rule["resources"]))
+                        self.assertFalse({"escalate", "bind", "impersonate"} & set(rule["verbs"]))
+
+    def test_every_subject_is_the_account_of_the_pod(self) -> None:
+        for directory in AGENTS:
+            account = of_kind(directory, "ServiceAccount")["metadata"]
+            self.assertEqual(
+                of_kind(directory, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"], account["name"])
+            for item in rendered(directory):
+                for subject in item.get("subjects") or []:
+                    with self.subTest(directory=directory.name, binding=item["metadata"]["name"]):
+                        self.assertEqual(
+                            (subject["kind"], subject["name"], subject["namespace"]),
+                            ("ServiceAccount", account["name"], account["namespace"]))
+
+    def test_nothing_comes_in_but_to_the_port_of_probes_and_metrics(self) -> None:
+        for directory in AGENTS:
+            with self.subTest(directory.name):
+                policy = of_kind(directory, "NetworkPolicy")["spec"]
+                self.assertEqual(set(policy["policyTypes"]), {"Ingress", "Egress"})
+                self.assertEqual([[p["port"] for p in rule["ports"]] for rule in policy["ingress"]], [["admin"]])
+                blocks = [to["ipBlock"] for rule in policy["egress"] for to in rule.get("to", [])]
+                everywhere = {block["cidr"]: block["except"] for block in blocks}
+                self.assertIn("169.254.0.0/16", everywhere["0.0.0.0/0"])
+
+    def test_overlays_say_what_is_particular_about_their_clusters(self) -> None:
+        overlays = {directory.name: directory for directory in OVERLAYS}
+        self.assertEqual(set(overlays), {"k3s", "kind", "plain"})
+        self.assertEqual(setting(overlays["k3s"], "PIPEOPS_AGENT_SYNC"), "always")
+        self.assertEqual(setting(overlays["k3s"], "PIPEOPS_AGENT_INGRESS_CONTROLLER"), "kube-system/traefik")
+        self.assertEqual(setting(overlays["plain"], "PIPEOPS_AGENT_SYNC"), "auto")
+        (container,) = of_kind(overlays["kind"], "Deployment")["spec"]["template"]["spec"]["containers"]
+        self.assertEqual((container["image"], container["imagePullPolicy"]), ("pipeops-agent:dev", "Never"))
+
+    def test_the_status_of_ingresses_is_written_only_with_the_component(self) -> None:
+        for item in rendered(ROOT / "manifests" / "agent"):
+            for rule in item.get("rules") or []:
+                self.assertNotIn("ingresses/status", rule["resources"])
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../agent]\ncomponents: [../../agent/components/ingress-status]\n")
+            objects = rendered(Path(overlay))
+        rules = [rule for item in objects for rule in item.get("rules") or [] if "ingresses/status" in rule["resources"]]
+        self.assertEqual([rule["verbs"] for rule in rules], [["patch"]])
+        (settings,) = [item["data"] for item in objects if item["kind"] == "ConfigMap"]
+        self.assertEqual(settings["PIPEOPS_AGENT_UPDATE_INGRESS_STATUS"], "true")
+        self.assertTrue(settings["PIPEOPS_AGENT_INGRESS_CLASS"])
+
+
+class Image(unittest.TestCase):
+    def test_it_says_what_it_would_build(self) -> None:
+        output = subprocess.run(
+            [str(ROOT / "hack" / "image"), "--print", "--registry", "registry.test/us", "--tag", "1", "--push"],
+            check=True, capture_output=True, text=True,
+        ).stderr
+        for program in ("pipeops-agent", "pipeops-gateway"):
+            self.assertIn(f"--build-arg PROGRAM={program} --tag registry.test/us/{program}:1 .", output)
+            self.assertIn(f"push registry.test/us/{program}:1", output)
+
+
+if __name__ == "__main__":
+    unittest.main()
