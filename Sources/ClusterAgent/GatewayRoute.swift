@@ -43,6 +43,8 @@ package struct GatewayRoute: KubernetesResource, Hashable {
         package var clusterTypeReason: String?
         /// `namespace/name` of the ingress controller's Service, or `Service`.
         package var target: String?
+        /// CamelCase, see `IngressControllerSearch.Reason`.
+        package var targetReason: String?
         /// In the order of the Ingress's rules.
         package var hosts: [String]?
         package var routeCount: Int?
@@ -56,12 +58,13 @@ package struct GatewayRoute: KubernetesResource, Hashable {
 
         package init(
             clusterType: ClusterType? = nil, clusterTypeReason: String? = nil, target: String? = nil,
-            hosts: [String]? = nil, routeCount: Int? = nil, routes: [ListedRoute]? = nil,
+            targetReason: String? = nil, hosts: [String]? = nil, routeCount: Int? = nil, routes: [ListedRoute]? = nil,
             observedIngressGeneration: Int64? = nil, revision: Int64? = nil, conditions: [Condition]? = nil
         ) {
             self.clusterType = clusterType
             self.clusterTypeReason = clusterTypeReason
             self.target = target
+            self.targetReason = targetReason
             self.hosts = hosts
             self.routeCount = routeCount
             self.routes = routes

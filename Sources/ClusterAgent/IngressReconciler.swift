@@ -83,8 +83,8 @@ package struct IngressReconciler: Reconciler {
         let plan = GatewayRoutePlan(
             ingress: ingress, extraction: extracted,
             standing: world.ledger.read { $0.standing(of: key, createdAt: createdAt, routes: extracted.routes) },
-            finding: observation.finding, controller: observation.controller, syncMode: settings.syncMode,
-            clusterUUID: settings.clusterUUID, now: Date())
+            finding: observation.finding, controller: observation.controller,
+            targetReason: observation.targetReason, syncMode: settings.syncMode, clusterUUID: settings.clusterUUID, now: Date())
 
         let isAnnounced = plan.isAnnounced(by: existing)
         if isAnnounced {

@@ -85,7 +85,8 @@ package struct RoutePipeline: Sendable {
             indices: [serviceIndex: { IngressExtraction.services(namedBy: $0).map(\.description) }],
             transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
         let services = Informer<KubernetesAPI.Service>(
-            client: client, transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
+            client: client, indices: [IngressControllerSearch.index: IngressControllerSearch.indexValues],
+            transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
         let gatewayRoutes = Informer<GatewayRoute>(client: client, logger: logger)
 
         let forwarding = ForwardingGuard(policy: settings.targetPolicy)
@@ -94,7 +95,7 @@ package struct RoutePipeline: Sendable {
 
         let clusterType = ClusterTypeMonitor(
             services: services, ingressController: settings.ingressController,
-            gracePeriod: settings.loadBalancerGrace, events: events, logger: logger
+            gracePeriod: settings.loadBalancerGrace, events: events, isLeading: { intake.isLeading }, logger: logger
         ) { observation in
             // Publishing opens the way for requests; what they must be led to, or kept from, is in place before.
             forwarding.setController(observation.controller)

@@ -13,11 +13,14 @@ struct ExposureDetectorTests {
     /// A detector and the Services it sees.
     struct Cluster {
         var detector = ExposureDetector(gracePeriod: .seconds(120))
+        var search = IngressControllerSearch()
         var services: [Service] = []
 
         mutating func observe(at seconds: Int) -> Action {
-            detector.observe(now: .seconds(seconds)) { [services] key in services.first { $0.key == key } }
+            detector.observe(now: .seconds(seconds), services: candidates.map(\.service))
         }
+
+        var candidates: [IngressControllerSearch.Candidate] { search.candidates(in: services) }
 
         static func controller(
             _ type: String?, address: Service.LoadBalancerIngress? = nil, uid: String = "1"
@@ -156,7 +159,7 @@ struct ExposureDetectorTests {
 
     @Test("A setting that names the Service makes all others irrelevant")
     func override() {
-        var cluster = Cluster(detector: ExposureDetector(watched: [Sample.key("edge")]))
+        var cluster = Cluster(search: IngressControllerSearch(configured: Sample.key("edge")))
         cluster.services = [Cluster.controller("LoadBalancer", address: .init(ip: "203.0.113.7"))]
         #expect(cluster.observe(at: 0).finding == Finding(clusterType: .private, reason: .noIngressController))
         cluster.services.append(Sample.service("edge", type: "NodePort"))
@@ -188,9 +191,7 @@ struct IngressControllerChoiceTests {
     static let nginx = ObjectKey(namespace: "ingress-nginx", name: "ingress-nginx-controller")
 
     static func choice(_ services: [Service]) -> IngressControllerChoice? {
-        IngressControllerChoice(candidates: KnownIngressControllers.services) { key in
-            services.first { $0.key == key }
-        }
+        IngressControllerChoice(IngressControllerSearch().candidates(in: services))
     }
 
     static func nginx(clusterIP: String? = "10.96.0.80", ports: [Service.Port]) -> Service {
@@ -202,7 +203,7 @@ struct IngressControllerChoiceTests {
         let service = Self.nginx(ports: [.init(name: "https", port: 443), .init(name: "http", port: 8000)])
         #expect(
             Self.choice([service])
-                == IngressControllerChoice(service: Self.nginx, clusterIP: "10.96.0.80", httpPort: 8000))
+                == IngressControllerChoice(service: Self.nginx, clusterIP: "10.96.0.80", httpPort: 8000, httpsPort: 443))
     }
 
     @Test("Port 80 where none is named http, and the port named web where there is no 80")
@@ -228,5 +229,14 @@ struct IngressControllerChoiceTests {
             "traefik", namespace: "kube-system", clusterIP: "10.96.0.81", ports: [.init(name: "web", port: 80)])
         let choice = Self.choice([Self.nginx(ports: []), traefik])
         #expect(choice?.service == ObjectKey(namespace: "kube-system", name: "traefik"))
+    }
+}
+
+extension IngressControllerSearch {
+    /// The candidates among these Services.
+    func candidates(in services: [Service]) -> [Candidate] {
+        candidates(get: { key in services.first { $0.key == key } }) { value in
+            services.filter { Self.indexValues($0).contains(value) }.sorted { $0.key < $1.key }
+        }
     }
 }

@@ -13,15 +13,19 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
     package struct Observation: Hashable, Sendable {
         package var finding: ExposureDetector.Finding
         package var controller: IngressControllerChoice?
+        /// Why requests go to that controller, or to no controller.
+        package var targetReason: IngressControllerSearch.Reason
         /// Where the cluster's own Service `default/kubernetes` answers, which is the API server.
         package var apiServers: Set<TargetPolicy.Endpoint>
 
         package init(
             finding: ExposureDetector.Finding, controller: IngressControllerChoice? = nil,
+            targetReason: IngressControllerSearch.Reason = .noIngressController,
             apiServers: Set<TargetPolicy.Endpoint> = []
         ) {
             self.finding = finding
             self.controller = controller
+            self.targetReason = targetReason
             self.apiServers = apiServers
         }
     }
@@ -35,8 +39,8 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
     private static let apiService = ObjectKey(namespace: "default", name: "kubernetes")
 
     private let services: Informer<KubernetesAPI.Service>
-    private let watched: Set<ObjectKey>
-    private let candidates: [ObjectKey]
+    private let search: IngressControllerSearch
+    private let isLeading: @Sendable () -> Bool
     private let events: EventRecorder?
     private let onChange: @Sendable (Observation) -> Void
     private let clock: any Clock<Duration>
@@ -46,30 +50,32 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
     private let wakeups: AsyncStream<Void>
     private let wakeup: AsyncStream<Void>.Continuation
 
-    /// Adds a handler to `services`, which must not run yet.
+    /// Adds a handler to `services`, which must not run yet and must have the index `IngressControllerSearch.index`.
     ///
     /// - Parameters:
     ///   - ingressController: the Service that a setting names; `nil` looks at the known ones.
+    ///   - isLeading: whether this replica is the one that records Events.
     ///   - onChange: told every new observation, one at a time, the first one included. Must not ask for `current`.
     package init(
         services: Informer<KubernetesAPI.Service>, ingressController: ObjectKey?, gracePeriod: Duration,
-        events: EventRecorder?,
+        events: EventRecorder?, isLeading: @escaping @Sendable () -> Bool = { true },
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger,
         onChange: @escaping @Sendable (Observation) -> Void
     ) {
         self.services = services
-        candidates = ingressController.map { [$0] } ?? KnownIngressControllers.services
-        watched = Set(candidates + [Self.apiService])
+        let search = IngressControllerSearch(configured: ingressController)
+        self.search = search
+        self.isLeading = isLeading
         self.events = events
         self.clock = clock
         time = MonotonicTime(clock)
         self.logger = logger
         self.onChange = onChange
-        state = Mutex(State(detector: ExposureDetector(watched: candidates, gracePeriod: gracePeriod)))
+        state = Mutex(State(detector: ExposureDetector(gracePeriod: gracePeriod)))
         let (wakeups, wakeup) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         (self.wakeups, self.wakeup) = (wakeups, wakeup)
-        services.addHandler { [watched] change in
-            if watched.contains(change.key) { wakeup.yield() }
+        services.addHandler { change in
+            if change.key == Self.apiService || search.concerns(change) { wakeup.yield() }
         }
     }
 
@@ -114,10 +120,12 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
         let store = services.store
         // Telling the others is part of the step: two observations must not overtake each other.
         return state.withLock { state in
-            let action = state.detector.observe(now: time.now, service: store.get)
+            let candidates = search.candidates(in: store)
+            let action = state.detector.observe(now: time.now, services: candidates.map(\.service))
+            let controller = IngressControllerChoice(candidates)
             let observation = Observation(
-                finding: action.finding,
-                controller: IngressControllerChoice(candidates: candidates, service: store.get),
+                finding: action.finding, controller: controller,
+                targetReason: controller?.reason ?? search.reasonForNone,
                 apiServers: Self.endpoints(of: store.get(Self.apiService)))
             let previous = state.hasObserved ? state.current : nil
             state.hasObserved = true
@@ -145,20 +153,22 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
                     "service": "\(finding.service?.description ?? "")",
                 ])
         }
-        if observation.controller != previous?.controller {
+        if observation.controller != previous?.controller || observation.targetReason != previous?.targetReason {
+            let reason = Logger.MetadataValue.string(observation.targetReason.rawValue)
             if let controller = observation.controller {
                 logger.info(
                     "Ingress controller selected",
                     metadata: [
-                        "service": "\(controller.service)",
+                        "service": "\(controller.service)", "reason": reason,
                         "address": "\(controller.clusterIP):\(controller.httpPort)",
+                        "https_port": "\(controller.httpsPort.map(String.init) ?? "")",
                     ])
-            } else if previous != nil {
-                logger.info("Ingress controller gone")
+            } else {
+                logger.info("No ingress controller, requests go to Services directly", metadata: ["reason": reason])
             }
         }
         if let previous, finding.clusterType != previous.finding.clusterType, let key = finding.service,
-            let service = services.store.get(key)
+            let service = services.store.get(key), isLeading()
         {
             events?.record(
                 ObjectReference(to: service), type: .normal, reason: "ClusterTypeChanged", action: "DetectClusterType",

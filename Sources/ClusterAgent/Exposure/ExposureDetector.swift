@@ -2,10 +2,10 @@ package import KubernetesAPI
 
 /// Decides whether the cluster is private or public from the Services of its ingress controllers.
 ///
-/// It is level-triggered: every call of `observe` looks at all watched Services anew, so that nothing is missed however
-/// often the world changes. Where several Services are present the first row that applies decides:
+/// It is level-triggered: every call of `observe` looks at all candidates of `IngressControllerSearch` anew, so that nothing
+/// is missed however often the world changes. Where there are several the first row that applies decides:
 ///
-/// | any watched Service is | cluster type | reason |
+/// | any candidate is | cluster type | reason |
 /// |---|---|---|
 /// | `LoadBalancer` with an address | Public | `LoadBalancerHasAddress` |
 /// | `LoadBalancer` without one, for less than the grace period | as before, Unknown at first | `LoadBalancerPending` |
@@ -71,30 +71,22 @@ package struct ExposureDetector: Sendable {
         }
     }
 
-    /// The Services looked at, in order of preference.
-    package let watched: [ObjectKey]
     private let gracePeriod: Duration
     /// Since when each `LoadBalancer` has been without an address; a Service that was made anew starts over.
     private var addressless: [ObjectKey: (uid: String?, since: Duration)] = [:]
     private var finding = Finding.notObserved
 
-    /// - Parameters:
-    ///   - watched: the candidates, or the one Service that a setting names.
-    ///   - gracePeriod: how long a `LoadBalancer` may be without an address before the cluster counts as private.
-    package init(watched: [ObjectKey] = KnownIngressControllers.services, gracePeriod: Duration = .seconds(120)) {
-        self.watched = watched
-        self.gracePeriod = gracePeriod
-    }
+    /// - Parameter gracePeriod: how long a `LoadBalancer` may be without an address before the cluster counts as private.
+    package init(gracePeriod: Duration = .seconds(120)) { self.gracePeriod = gracePeriod }
 
-    /// Looks at the watched Services.
+    /// Looks at the Services that may be an ingress controller's.
     ///
     /// - Parameters:
     ///   - now: monotonic time since any fixed point.
-    ///   - service: reads the Service cache.
-    package mutating func observe(now: Duration, service: (ObjectKey) -> Service?) -> Action {
-        let present = watched.compactMap(service)
-        trackAddressless(present, now: now)
-        let (decided, lookAgainAt) = decide(present, now: now)
+    ///   - services: those that exist, in order of preference.
+    package mutating func observe(now: Duration, services: [Service]) -> Action {
+        trackAddressless(services, now: now)
+        let (decided, lookAgainAt) = decide(services, now: now)
         finding = decided
         return Action(finding: decided, lookAgainAt: lookAgainAt)
     }

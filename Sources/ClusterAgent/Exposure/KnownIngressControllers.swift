@@ -24,4 +24,21 @@ package enum KnownIngressControllers {
         ObjectKey(namespace: "nginx-ingress", name: "nginx-ingress"),
         ObjectKey(namespace: "nginx-ingress", name: "nginx-ingress-controller"),
     ]
+
+    /// The labels that the usual charts and manifests put on that Service, in order of preference. Services of the same
+    /// installation for webhooks, metrics or administration have them too, and no port for HTTP.
+    package static let labels: [[String: String]] = [
+        ["app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"],
+        ["app.kubernetes.io/name": "rke2-ingress-nginx", "app.kubernetes.io/component": "controller"],
+        ["app.kubernetes.io/name": "traefik"],
+        // HAProxy Technologies, then the community's controller.
+        ["app.kubernetes.io/name": "kubernetes-ingress"],
+        ["app.kubernetes.io/name": "haproxy-ingress"],
+        // Kong by its first chart, then the gateway of its ingress chart.
+        ["app.kubernetes.io/name": "kong"],
+        ["app.kubernetes.io/name": "gateway", "app.kubernetes.io/instance": "kong"],
+        ["app.kubernetes.io/name": "contour", "app.kubernetes.io/component": "envoy"],
+        // NGINX Inc.
+        ["app.kubernetes.io/name": "nginx-ingress"],
+    ]
 }

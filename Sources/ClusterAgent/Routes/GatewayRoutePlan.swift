@@ -27,6 +27,7 @@ package struct GatewayRoutePlan: Sendable {
     package var standing: RouteStanding
     package var finding: ExposureDetector.Finding
     package var controller: IngressControllerChoice?
+    package var targetReason: IngressControllerSearch.Reason
     package var syncMode: AgentSettings.SyncMode
     package var clusterUUID: String
     /// For `lastTransitionTime`; whole seconds are written.
@@ -34,13 +35,16 @@ package struct GatewayRoutePlan: Sendable {
 
     package init(
         ingress: Ingress, extraction: IngressExtraction, standing: RouteStanding, finding: ExposureDetector.Finding,
-        controller: IngressControllerChoice?, syncMode: AgentSettings.SyncMode, clusterUUID: String, now: Date
+        controller: IngressControllerChoice?,
+        targetReason: IngressControllerSearch.Reason = .noIngressController, syncMode: AgentSettings.SyncMode,
+        clusterUUID: String, now: Date
     ) {
         self.ingress = ingress
         self.extraction = extraction
         self.standing = standing
         self.finding = finding
         self.controller = controller
+        self.targetReason = targetReason
         self.syncMode = syncMode
         self.clusterUUID = clusterUUID
         self.now = now
@@ -85,7 +89,7 @@ package struct GatewayRoutePlan: Sendable {
     package func status(current: GatewayRoute) -> GatewayRoute? {
         var status = GatewayRoute.Status(
             clusterType: finding.clusterType, clusterTypeReason: finding.reason.rawValue,
-            target: controller?.service.description ?? "Service", hosts: Self.list(extraction.hosts.map(\.text)),
+            target: controller?.service.description ?? "Service", targetReason: targetReason.rawValue, hosts: Self.list(extraction.hosts.map(\.text)),
             routeCount: extraction.routes.count,
             routes: Self.list(listedRoutes),
             observedIngressGeneration: ingress.metadata.generation,
