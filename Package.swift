@@ -98,6 +98,7 @@ let package = Package(
             [
                 "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
                 "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging,
+                metrics,
             ]),
         library(
             "EdgeGateway",

@@ -1,4 +1,5 @@
 import Logging
+import Metrics
 import NIOCore
 import Synchronization
 import TunnelProtocol
@@ -165,13 +166,21 @@ final class AgentTunnelSession: TunnelObserver {
     }
 }
 
-/// Whether a tunnel is up, for the readiness probe.
+/// Whether a tunnel is up, for the readiness probe and for metrics.
 package final class TunnelStatus: Sendable {
     private let live = Mutex(0)
+    private let gauge = Meter(label: "agent_tunnels_connected")
 
-    package init() {}
+    package init() { gauge.set(0) }
 
     package var isConnected: Bool { live.withLock { $0 > 0 } }
-    func connected() { live.withLock { $0 += 1 } }
-    func disconnected() { live.withLock { $0 -= 1 } }
+    func connected() { change(by: 1) }
+    func disconnected() { change(by: -1) }
+
+    private func change(by difference: Int) {
+        live.withLock { live in
+            live += difference
+            gauge.set(live)
+        }
+    }
 }
