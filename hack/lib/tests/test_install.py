@@ -97,6 +97,14 @@ class Install(unittest.TestCase):
                         self.assertFalse({"secrets", "pods/exec", "pods", "configmaps"} & set(rule["resources"]))
                         self.assertFalse({"escalate", "bind", "impersonate"} & set(rule["verbs"]))
 
+    def test_the_lease_keeps_its_name_in_the_role(self) -> None:
+        """kustomize takes a name that is equal to a generated object's for a reference to it."""
+        for directory in AGENTS:
+            with self.subTest(directory.name):
+                rules = of_kind(directory, "Role")["rules"]
+                names = [name for rule in rules for name in rule.get("resourceNames", [])]
+                self.assertEqual(names, ["pipeops-agent"])
+
     def test_every_subject_is_the_account_of_the_pod(self) -> None:
         for directory in AGENTS:
             account = of_kind(directory, "ServiceAccount")["metadata"]
