@@ -44,11 +44,14 @@ package enum ClusterAgentProgram {
 
     private static func kubernetesClient(_ settings: AgentSettings, _ logger: Logger) throws -> KubernetesClient {
         do {
-            let configuration = try KubernetesConfiguration.load(
-                kubeconfig: settings.kubeconfig, context: settings.context,
-                environment: ProcessInfo.processInfo.environment)
+            let load = { @Sendable in
+                try KubernetesConfiguration.load(
+                    kubeconfig: settings.kubeconfig, context: settings.context,
+                    environment: ProcessInfo.processInfo.environment)
+            }
             return try KubernetesClient(
-                configuration: configuration, logger: logger, userAgent: "pipeops-agent/\(ProgramVersion.current)")
+                configuration: try load(), reload: load, logger: logger,
+                userAgent: "pipeops-agent/\(ProgramVersion.current)")
         } catch let error as KubernetesConfigurationError {
             throw SettingsError(setting: AgentSettings.Name.kubeconfig.rawValue, problem: "\(error)")
         }

@@ -7,8 +7,8 @@ package import Logging
 ///
 /// The order is what makes the record trustworthy: it exists before the gateway is told of a route. What an existing
 /// status already lists is handed over first, so that a restart does not depend on writes; and what is to go, goes
-/// first, whatever becomes of the writes. A new GatewayRoute exists, too, but has no status until the gateway has
-/// answered (`FirstStatus`).
+/// first, whatever becomes of the writes. Only while a whole cluster is taken in for the first time does a new GatewayRoute
+/// wait for the gateway's answer before it has a status (`FirstStatus`).
 package struct IngressReconciler: Reconciler {
     /// What the reconciler reads and writes.
     package struct World: Sendable {
@@ -84,7 +84,8 @@ package struct IngressReconciler: Reconciler {
             ingress: ingress, extraction: extracted,
             standing: world.ledger.read { $0.standing(of: key, createdAt: createdAt, routes: extracted.routes) },
             finding: observation.finding, controller: observation.controller,
-            targetReason: observation.targetReason, syncMode: settings.syncMode, clusterUUID: settings.clusterUUID, now: Date())
+            targetReason: observation.targetReason, syncMode: settings.syncMode, clusterUUID: settings.clusterUUID,
+            now: Date())
 
         let isAnnounced = plan.isAnnounced(by: existing)
         if isAnnounced {
@@ -92,7 +93,7 @@ package struct IngressReconciler: Reconciler {
         } else {
             note(world.ledger.retain(ingress: key, keys: Set(extracted.routes.map(\.key))))
         }
-        let written: GatewayRoute.Status?
+        let written: Written
         do {
             written = try await write(plan, existing: existing)
         } catch let error as KubernetesError where error.kind == .notFound {
@@ -101,14 +102,10 @@ package struct IngressReconciler: Reconciler {
             throw error
         }
         if !isAnnounced { submit(extracted, of: key, createdAt: createdAt) }
-        guard let programmed = written?.condition(.programmed) else {
-            return .requeue(after: firstStatus.delay(key, isPublished: isPublishing, now: time.now) ?? .zero)
-        }
+        guard let programmed = written.status?.condition(.programmed) else { return .requeue(after: written.lookAgain) }
         try await list(ingress, programmed)
         return .done
     }
-
-    private var isPublishing: Bool { world.ledger.read { $0.isComplete } }
 
     private func list(_ ingress: Ingress, _ programmed: Condition) async throws {
         guard let reason = ProgrammedReason(rawValue: programmed.reason), let wanted = IngressStatusPlan.wanted(reason)
@@ -136,8 +133,13 @@ package struct IngressReconciler: Reconciler {
 
     // MARK: Writing
 
-    /// - Returns: the status there is now, or `nil` where the first one waits for the gateway's answer.
-    private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws -> GatewayRoute.Status? {
+    private struct Written {
+        /// The status there is now; `nil` where the first one waits for the gateway's answer.
+        var status: GatewayRoute.Status?
+        var lookAgain = Duration.zero
+    }
+
+    private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws -> Written {
         var current = existing
         if let object = plan.object(existing: existing) {
             current = try await ownWrites.write(object.key) {
@@ -145,18 +147,21 @@ package struct IngressReconciler: Reconciler {
                 try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: existing != nil)
             }
         }
-        guard let current, let desired = plan.status(current: current) else { return current?.status }
+        guard let current, let desired = plan.status(current: current) else {
+            return Written(status: current?.status)
+        }
         if current.status == nil, plan.awaitsAnswer,
-            firstStatus.delay(current.key, isPublished: isPublishing, now: time.now) != nil
+            let delay = firstStatus.delay(
+                current.key, isPublished: world.ledger.read { $0.isComplete }, now: time.now)
         {
-            return nil
+            return Written(status: nil, lookAgain: delay)
         }
         firstStatus.settled(current.key)
         let written = try await ownWrites.write(desired.key) {
             try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
         }
         report(plan.ingress, written, previous: current.status, desired: desired.status ?? .init())
-        return desired.status
+        return Written(status: desired.status)
     }
 
     private func report(

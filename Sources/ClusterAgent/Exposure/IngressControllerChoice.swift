@@ -46,7 +46,8 @@ package struct IngressControllerChoice: Hashable, Sendable {
 
     private static func port(of service: Service, _ number: Int, named name: String, _ other: String) -> Int? {
         let ports = (service.spec?.ports ?? []).filter { ($0.protocol ?? "TCP") == "TCP" }
-        return (ports.first { $0.name == name } ?? ports.first { $0.port == number } ?? ports.first { $0.name == other })?
+        return
+            (ports.first { $0.name == name } ?? ports.first { $0.port == number } ?? ports.first { $0.name == other })?
             .port
     }
 }

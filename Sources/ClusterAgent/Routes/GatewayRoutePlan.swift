@@ -89,7 +89,8 @@ package struct GatewayRoutePlan: Sendable {
     package func status(current: GatewayRoute) -> GatewayRoute? {
         var status = GatewayRoute.Status(
             clusterType: finding.clusterType, clusterTypeReason: finding.reason.rawValue,
-            target: controller?.service.description ?? "Service", targetReason: targetReason.rawValue, hosts: Self.list(extraction.hosts.map(\.text)),
+            target: controller?.service.description ?? "Service", targetReason: targetReason.rawValue,
+            hosts: Self.list(extraction.hosts.map(\.text)),
             routeCount: extraction.routes.count,
             routes: Self.list(listedRoutes),
             observedIngressGeneration: ingress.metadata.generation,
