@@ -22,8 +22,18 @@ package struct GatewayRoute: KubernetesResource, Hashable {
         self.status = status
     }
 
-    /// Whether the agent made this object, and may therefore change and remove it.
-    package var isOurs: Bool { metadata.labels?[Self.managedByLabel] == Self.manager }
+    /// Whether the agent made this object, and may therefore change and remove it: it has the label, or an Ingress of its
+    /// name is its controller, so that it stays ours where a person has edited one of the two.
+    package var isOurs: Bool { hasOurLabel || hasController }
+
+    var hasOurLabel: Bool { metadata.labels?[Self.managedByLabel] == Self.manager }
+
+    private var hasController: Bool {
+        (metadata.ownerReferences ?? []).contains {
+            $0.controller == true && $0.kind == Ingress.definition.kind && $0.name == metadata.name
+                && $0.apiVersion == Ingress.definition.apiVersion
+        }
+    }
 
     /// Which Ingress of which cluster the object stands for.
     package struct Spec: Codable, Hashable, Sendable {

@@ -21,12 +21,14 @@ package struct IngressReconciler: Reconciler {
         package var events: EventRecorder?
         /// `nil` leaves the status of Ingresses to others.
         package var ingressStatus: IngressStatusWriter?
+        /// Whether this replica may write at this moment.
+        package var isLeading: @Sendable () -> Bool
 
         package init(
             client: KubernetesClient, ingresses: Store<Ingress>, services: Store<KubernetesAPI.Service>,
             gatewayRoutes: Store<GatewayRoute>, ledger: LiveRouteLedger,
             observation: @escaping @Sendable () -> ClusterTypeMonitor.Observation, events: EventRecorder?,
-            ingressStatus: IngressStatusWriter? = nil
+            ingressStatus: IngressStatusWriter? = nil, isLeading: @escaping @Sendable () -> Bool = { true }
         ) {
             self.client = client
             self.ingresses = ingresses
@@ -36,6 +38,7 @@ package struct IngressReconciler: Reconciler {
             self.observation = observation
             self.events = events
             self.ingressStatus = ingressStatus
+            self.isLeading = isLeading
         }
     }
 
@@ -64,6 +67,8 @@ package struct IngressReconciler: Reconciler {
     }
 
     package func reconcile(_ key: ObjectKey) async throws -> ReconcileResult {
+        // A process that was stopped for longer than the Lease lasts has not been told yet that another one leads.
+        guard world.isLeading() else { return .requeue(after: .seconds(1)) }
         defer { attempted(key) }
         let found = world.ingresses.get(key)
         guard let ingress = found, settings.selection.includes(ingress) else {

@@ -108,7 +108,7 @@ package struct RoutePipeline: Sendable {
         let syncer = RouteSyncer(
             clusterUUID: settings.clusterUUID, ledger: ledger,
             isPrivate: { clusterType.current.finding.clusterType == .private }, onAffected: { intake.add($0) },
-            downAfter: settings.tunnelDownAfter, logger: logger)
+            isLeading: { elector?.isLeading ?? true }, downAfter: settings.tunnelDownAfter, logger: logger)
         controller = RouteController(
             .init(
                 world: .init(
@@ -117,7 +117,8 @@ package struct RoutePipeline: Sendable {
                     events: events,
                     ingressStatus: settings.updateIngressStatus
                         ? IngressStatusWriter(
-                            client: client, hostname: settings.extraction.clusterHost, logger: logger) : nil),
+                            client: client, hostname: settings.extraction.clusterHost, logger: logger) : nil,
+                    isLeading: { elector?.isLeading ?? true }),
                 caches: [services, ingresses, gatewayRoutes, clusterType], intake: intake, syncer: syncer,
                 settings: settings, logger: logger),
             elector: elector)

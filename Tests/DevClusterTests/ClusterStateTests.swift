@@ -232,6 +232,29 @@ struct ClusterStateTests {
         }
     }
 
+    @Test("Only an object that is born without any of its owners is work for the garbage collector")
+    func bornOrphans() {
+        var cluster = Cluster()
+        let owner = cluster.call("POST", Cluster.configMaps, Cluster.named("owner")).document
+        let uid = owner[path: ["metadata", "uid"]] ?? .null
+        func reference(_ kind: JSONValue, _ uid: JSONValue) -> JSONValue {
+            ["apiVersion": "v1", "kind": kind, "name": "owner", "uid": uid]
+        }
+        let cases: [(name: String, references: [JSONValue], isGarbage: Bool)] = [
+            ("owned", [reference("ConfigMap", uid)], false),
+            ("half-owned", [reference("ConfigMap", "other"), reference("ConfigMap", uid)], false),
+            ("successor-of-owner", [reference("ConfigMap", "other")], true),
+            ("other-kind", [reference("Secret", uid)], true),
+            ("unknown-kind", [reference("Nonsense", uid)], true),
+        ]
+        for (name, references, isGarbage) in cases {
+            cluster.call(
+                "POST", Cluster.configMaps,
+                ["metadata": ["name": .string(name), "ownerReferences": .array(references)]])
+            #expect(cluster.state.takeGarbageFlag() == isGarbage, "\(name)")
+        }
+    }
+
     @Test("A deleted namespace takes its objects with it and accepts no new ones meanwhile")
     func namespaces() {
         var cluster = Cluster()

@@ -14,11 +14,9 @@ struct BackendFailureTests {
 
     @Test("a backend that accepts no connections is 502 backend_unreachable")
     func unreachable() async throws {
-        let closed = try await RawConnection.listen { $0.close() }
-        let port = try #require(closed.localAddress?.port)
-        try await closed.close()
+        let closed = try ReservedPort()
         var options = StackOptions()
-        options.endpoints = ["app.test": .address(ip: "127.0.0.1", port: port)]
+        options.endpoints = ["app.test": .address(ip: "127.0.0.1", port: closed.number)]
         try await withStack(options) { _ in
         } _: { stack in
             let response = try await stack.request("GET", "/u")

@@ -185,11 +185,8 @@ struct KubernetesClientTests {
 
     @Test("a server that is away is a connection error that was not processed; back again, it is used again")
     func awayAndBack() async throws {
-        let port = try await withScriptedServer { _, exchange in
-            try await exchange.reply(200, Self.object)
-        } _: {
-            $0.port
-        }
+        let reserved = try ReservedPort()
+        let port = reserved.number
         try await withClient(port: port) { client in
             let error = await #expect(throws: KubernetesError.self) { try await client.get(Ingress.self, Self.key) }
             #expect(error?.kind == .connection)

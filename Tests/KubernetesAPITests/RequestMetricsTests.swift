@@ -21,6 +21,9 @@ struct RequestMetricsTests {
                         server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port)),
                     logger: Logger(label: "test"), userAgent: "tests",
                     options: .init(retry: RetryPolicy(attempts: 2, initialDelay: .milliseconds(1))))
+                let present = factory.counters.filter { $0.label == "rest_client_requests_total" }
+                #expect(Set(present.flatMap(\.dimensions).filter { $0.0 == "method" }.map(\.1)).count == 4)
+                #expect(present.allSatisfy { $0.totalValue == 0 })
                 _ = try await client.get(Namespace.self, ObjectKey(name: "a"))
                 await server.stop()
                 await #expect(throws: KubernetesError.self) {

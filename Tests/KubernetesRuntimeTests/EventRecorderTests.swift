@@ -2,6 +2,8 @@ import Foundation
 import KubernetesAPI
 import KubernetesRuntime
 import Logging
+import Metrics
+import MetricsTestKit
 import NIOHTTP1
 import Synchronization
 import TestSupport
@@ -92,6 +94,38 @@ struct EventRecorderTests {
                 }
             }
         }
+    }
+
+    @Test("events of thousands of objects go out at their own rate; the drops are counted and told once")
+    func paced() async throws {
+        let factory = TestMetrics()
+        let log = LogRecorder()
+        try await withScriptedServer { request, exchange in
+            try await exchange.reply(201, request.body)
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let clock = ManualClock()
+                let recorder = withMetricsFactory(factory) {
+                    EventRecorder(
+                        client: client, controller: "example.com/c", instance: "i", capacity: 20,
+                        rate: (rate: 10, burst: 5), logger: log.logger("test"), clock: clock)
+                }
+                for index in 0..<100 {
+                    let object = ObjectReference(apiVersion: "v1", kind: "Service", namespace: "ns", name: "s\(index)")
+                    recorder.record(object, type: .normal, reason: "R", action: "A", note: "n")
+                }
+                try await withRunning(recorder.run) {
+                    for sent in 5..<20 {
+                        try await eventually("it waits for its turn") { clock.sleepers == 1 }
+                        #expect(server.requests.count == sent)
+                        clock.advance(by: .milliseconds(100))
+                    }
+                    try await eventually("all that were kept") { server.requests.count == 20 }
+                }
+            }
+        }
+        #expect(factory.counterTotal(label: "events_dropped_total", dimensions: []) == 80)
+        #expect(log.lines("Events dropped, more than can be delivered").count == 1)
     }
 
     @Test("an event that is no longer on the server is made anew by its next occurrence")

@@ -170,7 +170,8 @@ struct InformerTests {
                 try await exchange.reply(200, Wire.list(5, [Wire.object("a", 1)]))
             }
         }
-        let port = try await withScriptedServer(firstLife) { $0.port }
+        let reserved = try ReservedPort()
+        let port = reserved.number
         try await withClient(port: port) { client in
             let log = LogRecorder()
             let informer = Informer(

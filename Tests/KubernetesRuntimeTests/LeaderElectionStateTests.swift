@@ -94,20 +94,42 @@ struct LeaderElectionStateTests {
         #expect(state.leadsUntil == .seconds(10))
         #expect(state.found(lease("other", 2), now: .seconds(2), date: date(2)) == .wait)
         #expect(state.leadsUntil == nil)
-        #expect(state.release(date: date(2)) == nil)
+        #expect(state.release(date: date(2)) == .nothing)
     }
 
     @Test("only the holder has something to release, and it names nobody")
     func release() {
         var state = State(identity: "me", settings: Self.settings)
-        #expect(state.release(date: date(0)) == nil)
+        #expect(state.release(date: date(0)) == .nothing)
         state.written(lease("me", 3, transitions: 5), began: .zero, now: .zero)
-        let release = state.release(date: date(1))
-        #expect(release?.resourceVersion == "3")
-        #expect(release?.spec.holderIdentity == "")
-        #expect(release?.spec.leaseDurationSeconds == 1)
-        #expect(release?.spec.leaseTransitions == 5)
+        let released = lease("", 0, acquired: 1, renewed: 1, transitions: 5, seconds: 1).spec ?? .init()
+        #expect(state.release(date: date(1)) == .write(released, resourceVersion: "3"))
         state.stepDown()
-        #expect(state.release(date: date(1)) == nil)
+        #expect(state.release(date: date(1)) == .nothing)
+    }
+
+    @Test("a write without an answer may have made the lease ours: it is read, and let go only if it is")
+    func releaseAfterUnansweredWrite() {
+        var state = State(identity: "me", settings: Self.settings)
+        _ = state.found(nil, now: .zero, date: date(0))
+        #expect(state.mayHoldLease)
+        #expect(state.release(date: date(1)) == .read)
+        #expect(state.release(nil, date: date(1)) == .nothing)
+        #expect(state.release(lease("other", 4), date: date(1)) == .nothing)
+        let released = lease("", 0, acquired: 1, renewed: 1, transitions: 2, seconds: 1).spec ?? .init()
+        #expect(state.release(lease("me", 4, transitions: 2), date: date(1)) == .write(released, resourceVersion: "4"))
+        state.refused()
+        #expect(!state.mayHoldLease)
+        #expect(state.release(date: date(1)) == .nothing)
+    }
+
+    @Test("who stands by asks every second, and at the very moment another's lease may be taken over")
+    func standby() {
+        var state = State(identity: "me", settings: Self.settings)
+        #expect(state.standbyDelay(now: .zero, random: 0) == .seconds(1))
+        _ = state.found(lease("other", 7), now: .zero, date: date(0))
+        #expect(state.standbyDelay(now: .zero, random: 1) == .milliseconds(1200))
+        #expect(state.standbyDelay(now: .milliseconds(14_900), random: 0) == .milliseconds(100))
+        #expect(state.standbyDelay(now: .seconds(16), random: 0) == .seconds(1))
     }
 }

@@ -15,12 +15,19 @@ struct LeaderElectorTests {
     /// A leader waits to renew, and for the end of its time; one who stands by waits to ask again.
     private static let sleepersAtRest = 3
 
+    private static func isAtRest(_ clock: ManualClock) -> Bool {
+        // Not in the middle of a renewal, which watches the time as well.
+        clock.sleepers == sleepersAtRest && clock.deadlines.contains(clock.now.offset + settings.retryPeriod)
+    }
+
     /// One Lease, with the server's optimistic locking; a client that is cut off gets no answers.
     private final class LeaseServer: Sendable {
         struct State {
             var spec: Lease.Spec?
             var version = 0
             var cutOff: Set<String> = []
+            /// Clients whose writes are carried out and not answered.
+            var mutes: Set<String> = []
             var holders: [String] = []
             /// The requests of each client.
             var requests: [String: Int] = [:]
@@ -56,6 +63,7 @@ struct LeaderElectorTests {
                 }
                 let holder = state.spec?.holderIdentity ?? ""
                 if state.holders.last != holder { state.holders.append(holder) }
+                if request.method != "GET", state.mutes.contains(agent) { return nil }
                 let metadata = ObjectMeta(name: "l", namespace: "n", resourceVersion: "\(state.version)")
                 let data = try KubernetesJSON.encode(Lease(metadata: metadata, spec: state.spec))
                 return (200, String(decoding: data, as: UTF8.self))
@@ -64,7 +72,10 @@ struct LeaderElectorTests {
             try await exchange.reply(answer.0, answer.1)
         }
 
+        func reconnect(_ agent: String) { state.withLock { _ = $0.cutOff.remove(agent) } }
         func cutOff(_ agent: String) { state.withLock { _ = $0.cutOff.insert(agent) } }
+        func mute(_ agent: String) { state.withLock { _ = $0.mutes.insert(agent) } }
+        func answerAgain(_ agent: String) { state.withLock { _ = $0.mutes.remove(agent) } }
         var holders: [String] { state.withLock { $0.holders } }
         var version: Int { state.withLock { $0.version } }
         func requests(of agent: String) -> Int { state.withLock { $0.requests[agent] ?? 0 } }
@@ -123,7 +134,7 @@ struct LeaderElectorTests {
             try await withRunning({ try await b.run { try await floor.hold("b") } }) {
                 try await eventually("b leads") { floor.present == ["b"] }
                 try await withRunning({ try await a.run { try await floor.hold("a") } }) {
-                    try await eventually("a stands by") { clock.sleepers == Self.sleepersAtRest }
+                    try await eventually("a stands by") { Self.isAtRest(clock) }
                     // For longer than the lease: it is renewed, and a goes on asking in vain.
                     for _ in 0..<25 {
                         let (version, asked) = (leases.version, leases.requests(of: "a"))
@@ -131,7 +142,7 @@ struct LeaderElectorTests {
                         try await eventually("b renews and a asks") {
                             leases.version > version && leases.requests(of: "a") > asked
                         }
-                        try await eventually("both are at rest") { clock.sleepers == Self.sleepersAtRest }
+                        try await eventually("both are at rest") { Self.isAtRest(clock) }
                     }
                     #expect(clock.now.offset > Self.settings.leaseDuration)
                     #expect(floor.present == ["b"])
@@ -153,7 +164,7 @@ struct LeaderElectorTests {
             try await withRunning({ try await a.run { try await floor.hold("a") } }) {
                 try await eventually("a leads") { floor.present == ["a"] }
                 try await withRunning({ try await b.run { try await floor.hold("b") } }) {
-                    try await eventually("b stands by") { clock.sleepers == Self.sleepersAtRest }
+                    try await eventually("b stands by") { Self.isAtRest(clock) }
                     leases.cutOff("a")
                     let asked = leases.requests(of: "b")
                     clock.advance(by: Self.settings.renewDeadline)
@@ -167,6 +178,78 @@ struct LeaderElectorTests {
             }
             #expect(!floor.crowded)
             #expect(floor.history == ["a", "b"])
+        }
+    }
+
+    @Test("a leader stopped while its renewal has no answer yet lets go of the lease all the same")
+    func stoppedWhileRenewing() async throws {
+        try await elect { leases, floor, clock, a, _ in
+            try await withRunning({ try await a.run { try await floor.hold("a") } }) {
+                try await eventually("a leads") { floor.present == ["a"] }
+                // Renewing, and watching the time.
+                try await eventually("a is at rest") { clock.sleepers == 2 }
+                let version = leases.version
+                leases.mute("a")
+                clock.advance(by: Self.settings.retryPeriod)
+                try await eventually("the renewal has come through") { leases.version == version + 1 }
+                leases.answerAgain("a")
+            }
+            #expect(leases.holders == ["a", ""])
+        }
+    }
+
+    @Test("a renewal without an answer is given up in time for another, and the leader stays one")
+    func silentConnection() async throws {
+        try await elect { leases, floor, clock, a, _ in
+            try await withRunning({ try await a.run { try await floor.hold("a") } }) {
+                try await eventually("a leads") { floor.present == ["a"] }
+                try await eventually("a is at rest") { clock.sleepers == 2 }
+                let (version, asked) = (leases.version, leases.requests(of: "a"))
+                leases.cutOff("a")
+                clock.advance(by: Self.settings.retryPeriod)
+                try await eventually("a renews in vain, and watches the time") {
+                    leases.requests(of: "a") == asked + 1 && clock.sleepers == 2
+                }
+                leases.reconnect("a")
+                clock.advance(by: Self.settings.renewDeadline / 2)
+                try await eventually("a waits for the next renewal") {
+                    clock.deadlines.contains(clock.now.offset + Self.settings.retryPeriod)
+                }
+                clock.advance(by: Self.settings.retryPeriod)
+                try await eventually("a has renewed") { leases.version > version }
+                #expect(floor.history == ["a"] && floor.present == ["a"])
+            }
+        }
+    }
+
+    @Test("a candidate stopped while its first write has no answer yet lets go of the lease all the same")
+    func stoppedWhileAcquiring() async throws {
+        try await elect { leases, floor, _, a, _ in
+            leases.mute("a")
+            try await withRunning({ try await a.run { try await floor.hold("a") } }) {
+                try await eventually("the lease is made") { leases.version == 1 }
+                leases.answerAgain("a")
+            }
+            #expect(leases.holders == ["a", ""])
+            #expect(floor.history.isEmpty)
+        }
+    }
+
+    @Test("a leader that stops is followed after 0.6 retry periods at most, which is 1.2 s as configured by default")
+    func promptHandOver() async throws {
+        try await elect { leases, floor, clock, a, b in
+            let leader = Task { try await b.run { try await floor.hold("b") } }
+            defer { leader.cancel() }
+            try await eventually("b leads") { floor.present == ["b"] }
+            try await withRunning({ try await a.run { try await floor.hold("a") } }) {
+                try await eventually("a stands by") { Self.isAtRest(clock) }
+                leader.cancel()
+                _ = await leader.result
+                #expect(leases.holders == ["b", ""])
+                clock.advance(by: Self.settings.retryPeriod * 0.6)
+                try await eventually("a leads") { floor.present == ["a"] }
+            }
+            #expect(!floor.crowded)
         }
     }
 

@@ -58,7 +58,7 @@ package struct GatewayRoutePlan: Sendable {
             apiVersion: Ingress.definition.apiVersion, kind: Ingress.definition.kind,
             name: ingress.metadata.name ?? "", uid: ingress.metadata.uid ?? "", controller: true)
         let spec = GatewayRoute.Spec(ingressName: owner.name, clusterUUID: clusterUUID)
-        if let existing, existing.isOurs, existing.spec == spec,
+        if let existing, existing.hasOurLabel, existing.spec == spec,
             existing.metadata.ownerReferences?.contains(where: { $0.uid == owner.uid && $0.controller == true }) == true
         {
             return nil

@@ -22,6 +22,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     private let ledger: LiveRouteLedger
     private let isPrivate: @Sendable () -> Bool
     private let onAffected: @Sendable (Set<ObjectKey>) -> Void
+    private let isLeading: @Sendable () -> Bool
     private let downAfter: Duration
     private let clock: any Clock<Duration>
     private let logger: Logger
@@ -32,17 +33,20 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     /// - Parameters:
     ///   - isPrivate: for heartbeats.
     ///   - onAffected: told which Ingresses' status an answer of the gateway changes.
+    ///   - isLeading: whether this replica may publish at this moment, whatever the ledger says.
     ///   - downAfter: how long there may be no session before every status says so. A reconnection that is quicker
     ///     writes nothing.
     package init(
         clusterUUID: String, ledger: LiveRouteLedger, isPrivate: @escaping @Sendable () -> Bool,
-        onAffected: @escaping @Sendable (Set<ObjectKey>) -> Void, downAfter: Duration = .seconds(5),
+        onAffected: @escaping @Sendable (Set<ObjectKey>) -> Void,
+        isLeading: @escaping @Sendable () -> Bool = { true }, downAfter: Duration = .seconds(5),
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger
     ) {
         state = Mutex(State(machine: RouteSyncMachine(clusterUUID: clusterUUID)))
         self.ledger = ledger
         self.isPrivate = isPrivate
         self.onAffected = onAffected
+        self.isLeading = isLeading
         self.downAfter = downAfter
         self.clock = clock
         self.logger = logger
@@ -163,7 +167,11 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     private func take(
         _ state: inout State, _ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step
     ) -> RouteSyncMachine.Step {
-        let step = ledger.edit { event(&state.machine, &$0) }
+        let step = ledger.edit { ledger in
+            // As the reconciler asks before it writes.
+            if !isLeading() { ledger.endTerm() }
+            return event(&state.machine, &ledger)
+        }
         for message in step.messages { state.session?.outgoing.yield(message) }
         return step
     }

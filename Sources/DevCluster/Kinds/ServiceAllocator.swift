@@ -37,6 +37,7 @@ package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
 /// Gives Services their cluster addresses and node ports. What is taken is read from the Services themselves.
 struct ServiceAllocator: Sendable {
     let range: AddressRange
+    private var claims = ServiceClaims()
     private var lastOffset: UInt32
     private var lastNodePort: Int64 = 30_000 - 1
     private static let nodePorts: ClosedRange<Int64> = 30_000...32_767
@@ -49,8 +50,13 @@ struct ServiceAllocator: Sendable {
 
     /// The Service with its addresses.
     mutating func allocate(
-        _ service: JSONValue, old: JSONValue?, others: [JSONValue], resource: APIResource
+        _ service: JSONValue, old: JSONValue?, in store: ObjectStore, resource: APIResource
     ) throws(APIStatus) -> JSONValue {
+        claims.follow(store)
+        var others = claims
+        let name = ObjectName(
+            namespace: service.text("metadata", "namespace"), name: service.text("metadata", "name"))
+        if let known = store.object("services", name) { others.remove(known.value) }
         var result = service
         result["spec"] = try allocateAddress(
             service["spec"] ?? [:], old: old?["spec"], others: others, resource: resource,
@@ -62,7 +68,7 @@ struct ServiceAllocator: Sendable {
     }
 
     private mutating func allocateAddress(
-        _ spec: JSONValue, old: JSONValue?, others: [JSONValue], resource: APIResource, name: String
+        _ spec: JSONValue, old: JSONValue?, others: ServiceClaims, resource: APIResource, name: String
     ) throws(APIStatus) -> JSONValue {
         var spec = spec
         if spec.text("type") == "ExternalName" {
@@ -92,7 +98,7 @@ struct ServiceAllocator: Sendable {
     }
 
     private func checkGiven(
-        _ text: String, others: [JSONValue], resource: APIResource, name: String
+        _ text: String, others: ServiceClaims, resource: APIResource, name: String
     ) throws(APIStatus) {
         let value: JSONValue = [.string(text)]
         guard let address = IPv4Address(text) else {
@@ -108,7 +114,7 @@ struct ServiceAllocator: Sendable {
                             + "of valid IPs is \(range)")
                 ], name: name)
         }
-        if others.contains(where: { $0.text("spec", "clusterIP") == text }) {
+        if others.hold(address: text) {
             try resource.check(
                 [
                     .invalid(
@@ -120,13 +126,12 @@ struct ServiceAllocator: Sendable {
 
     /// The next free address; freed ones come back only after the whole range has been used.
     private mutating func free(
-        others: [JSONValue], resource: APIResource, name: String
+        others: ServiceClaims, resource: APIResource, name: String
     ) throws(APIStatus) -> IPv4Address {
-        let taken = Set(others.map { $0.text("spec", "clusterIP") })
         for _ in 0..<range.count {
             lastOffset = lastOffset + 1 >= range.count - 1 ? 2 : lastOffset + 1
             let address = range.address(lastOffset)
-            if !taken.contains(address.description) { return address }
+            if !others.hold(address: address.description) { return address }
         }
         throw APIStatus(
             code: 500, reason: "InternalError",
@@ -134,13 +139,14 @@ struct ServiceAllocator: Sendable {
     }
 
     private mutating func allocateNodePorts(
-        _ spec: JSONValue, old: JSONValue?, others: [JSONValue], resource: APIResource, name: String
+        _ spec: JSONValue, old: JSONValue?, others: ServiceClaims, resource: APIResource, name: String
     ) throws(APIStatus) -> JSONValue {
         var spec = spec
         let type = spec.text("type")
         let wantsPorts =
             type == "NodePort" || (type == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false)
-        var taken = Set(others.flatMap { $0.list("spec", "ports") }.compactMap { $0.integer("nodePort") })
+        var given: Set<Int64> = []
+        func isTaken(_ port: Int64) -> Bool { given.contains(port) || others.hold(nodePort: port) }
         var ports: [JSONValue] = []
         for (index, port) in spec.list("ports").enumerated() {
             var port = port
@@ -161,7 +167,7 @@ struct ServiceAllocator: Sendable {
             } else {
                 if number == 0 { number = before ?? 0 }
                 if number == 0 {
-                    number = nextNodePort(taken: taken)
+                    number = nextNodePort(isTaken: isTaken)
                 } else if number != before {
                     if !Self.nodePorts.contains(number) {
                         try resource.check(
@@ -171,7 +177,7 @@ struct ServiceAllocator: Sendable {
                                     "provided port is not in the valid range. The range of valid ports is 30000-32767")
                             ], name: name)
                     }
-                    if taken.contains(number) {
+                    if isTaken(number) {
                         try resource.check(
                             [
                                 .invalid(
@@ -180,7 +186,7 @@ struct ServiceAllocator: Sendable {
                             ], name: name)
                     }
                 }
-                taken.insert(number)
+                given.insert(number)
                 port["nodePort"] = .integer(number)
             }
             ports.append(port)
@@ -189,10 +195,10 @@ struct ServiceAllocator: Sendable {
         return spec
     }
 
-    private mutating func nextNodePort(taken: Set<Int64>) -> Int64 {
+    private mutating func nextNodePort(isTaken: (Int64) -> Bool) -> Int64 {
         for _ in Self.nodePorts {
             lastNodePort = lastNodePort >= Self.nodePorts.upperBound ? Self.nodePorts.lowerBound : lastNodePort + 1
-            if !taken.contains(lastNodePort) { return lastNodePort }
+            if !isTaken(lastNodePort) { return lastNodePort }
         }
         return lastNodePort
     }

@@ -84,10 +84,7 @@ extension ClusterState {
         _ object: JSONValue, old: JSONValue?, _ resource: APIResource
     ) throws(APIStatus) -> JSONValue {
         guard resource.rules == .service else { return object }
-        let others = store.objects("services").filter {
-            $0.name.namespace != object.text("metadata", "namespace") || $0.name.name != object.text("metadata", "name")
-        }
-        return try services.allocate(object, old: old, others: others.map(\.value), resource: resource)
+        return try services.allocate(object, old: old, in: store, resource: resource)
     }
 
     /// Refuses an object that breaks a rule of its type.
@@ -117,8 +114,25 @@ extension ClusterState {
     /// What else changes when an object has been written.
     mutating func didWrite(_ stored: StoredObject, old: StoredObject?, _ resource: APIResource) {
         if resource.rules == .customResourceDefinition { catalog.install(stored.value) }
-        // An object may be born an orphan.
-        if old == nil, !stored.value.list("metadata", "ownerReferences").isEmpty { hasGarbage = true }
+        if old == nil, isOrphan(stored) { hasGarbage = true }
+    }
+
+    /// Whether an object that has just been created names owners of which none exists. Looking them up keeps the
+    /// garbage collector, which looks at everything, from running for each one that is born well.
+    private func isOrphan(_ stored: StoredObject) -> Bool {
+        let references = stored.value.list("metadata", "ownerReferences")
+        return !references.isEmpty && !references.contains { exists($0, besides: stored) }
+    }
+
+    private func exists(_ reference: JSONValue, besides stored: StoredObject) -> Bool {
+        let parts = reference.text("apiVersion").split(separator: "/", maxSplits: 1)
+        guard let version = parts.last,
+            let owner = catalog.resources(group: parts.count == 2 ? String(parts[0]) : "", version: String(version))
+                .first(where: { $0.kind == reference.text("kind") })
+        else { return false }
+        let name = ObjectName(
+            namespace: owner.isNamespaced ? stored.name.namespace : "", name: reference.text("name"))
+        return store.object(owner.storage, name)?.value.text("metadata", "uid") == reference.text("uid")
     }
 
     /// What else changes when an object has been removed.

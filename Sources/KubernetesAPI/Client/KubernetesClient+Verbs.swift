@@ -9,7 +9,7 @@ extension KubernetesClient {
         _ type: R.Type, namespace: String? = nil, options: ListOptions = ListOptions()
     ) async throws -> ResourceList<R> {
         let request = Request(
-            verb: .list, method: .GET, path: ResourcePath.path(R.definition, namespace: namespace),
+            verb: .list, method: .GET, target: ResourceTarget(definition: R.definition, namespace: namespace),
             query: options.query)
         return try decode(ResourceList<R>.self, from: try await send(request), request: request)
     }
@@ -20,7 +20,7 @@ extension KubernetesClient {
         _ type: R.Type, namespace: String? = nil, options: WatchOptions
     ) async throws -> WatchEvents<R> {
         let request = Request(
-            verb: .watch, method: .GET, path: ResourcePath.path(R.definition, namespace: namespace),
+            verb: .watch, method: .GET, target: ResourceTarget(definition: R.definition, namespace: namespace),
             query: options.query)
         return WatchEvents(
             body: try await stream(request), path: request.path, lineLimit: self.options.watchLineLimit)
@@ -30,7 +30,7 @@ extension KubernetesClient {
     package func get<R: KubernetesResource>(_ type: R.Type, _ key: ObjectKey) async throws -> R {
         let request = Request(
             verb: .get, method: .GET,
-            path: ResourcePath.path(R.definition, namespace: key.namespace, name: key.name))
+            target: ResourceTarget(definition: R.definition, namespace: key.namespace, name: key.name))
         return try decode(R.self, from: try await send(request), request: request)
     }
 
@@ -38,7 +38,7 @@ extension KubernetesClient {
     package func create<R: KubernetesResource>(_ object: R) async throws -> R {
         let request = Request(
             verb: .create, method: .POST,
-            path: ResourcePath.path(R.definition, namespace: object.metadata.namespace),
+            target: ResourceTarget(definition: R.definition, namespace: object.metadata.namespace),
             body: ByteBuffer(data: try KubernetesJSON.encode(object)), isIdempotent: false)
         return try decode(R.self, from: try await send(request), request: request)
     }
@@ -63,8 +63,9 @@ extension KubernetesClient {
     ) async throws -> R {
         let request = Request(
             verb: .apply, method: .PATCH,
-            path: ResourcePath.path(
-                R.definition, namespace: object.key.namespace, name: object.key.name, subresource: subresource),
+            target: ResourceTarget(
+                definition: R.definition, namespace: object.key.namespace, name: object.key.name,
+                subresource: subresource),
             query: [("fieldManager", fieldManager), ("force", force ? "true" : "false")],
             contentType: "application/apply-patch+yaml", body: ByteBuffer(data: try KubernetesJSON.encode(object)))
         return try decode(R.self, from: try await send(request), request: request)
@@ -77,8 +78,8 @@ extension KubernetesClient {
     ) async throws -> R {
         let request = Request(
             verb: .patch, method: .PATCH,
-            path: ResourcePath.path(
-                R.definition, namespace: key.namespace, name: key.name, subresource: subresource),
+            target: ResourceTarget(
+                definition: R.definition, namespace: key.namespace, name: key.name, subresource: subresource),
             query: fieldManager.map { [("fieldManager", $0)] } ?? [], contentType: "application/merge-patch+json",
             body: ByteBuffer(data: try KubernetesJSON.encoder.encode(patch)))
         return try decode(R.self, from: try await send(request), request: request)
@@ -95,7 +96,7 @@ extension KubernetesClient {
         _ = try await send(
             Request(
                 verb: .delete, method: .DELETE,
-                path: ResourcePath.path(R.definition, namespace: key.namespace, name: key.name), body: body))
+                target: ResourceTarget(definition: R.definition, namespace: key.namespace, name: key.name), body: body))
     }
 }
 

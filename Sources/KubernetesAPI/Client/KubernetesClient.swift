@@ -37,105 +37,108 @@ package final class KubernetesClient: Sendable {
         }
     }
 
-    let configuration: KubernetesConfiguration
     let options: Options
     let logger: Logger
+    let time: MonotonicTime
+    let connections: Mutex<Connections>
+    let reload: (@Sendable () throws -> KubernetesConfiguration)?
     private let userAgent: String
-    private let http: HTTPClient
-    private let watchHTTP: HTTPClient
-    private let baseURL: String
-    private let credentials: CredentialProvider
     private let clock: any Clock<Duration>
     private let random: @Sendable () -> Double
-    private let time: MonotonicTime
     private let limiter: Mutex<TokenBucket?>
     private let metrics: RequestMetrics
 
-    /// Prepares a client; connects to nothing yet. `random` yields numbers in 0..<1. Throws
-    /// `KubernetesConfigurationError` if certificates or keys are unusable.
+    /// Prepares a client; connects to nothing yet. `reload` finds the configuration again, for when the server cannot be
+    /// reached or refuses the credentials. `random` yields numbers in 0..<1. Throws `KubernetesConfigurationError` if
+    /// certificates or keys are unusable.
     package init(
-        configuration: KubernetesConfiguration, logger: Logger, userAgent: String, options: Options = Options(),
+        configuration: KubernetesConfiguration, reload: (@Sendable () throws -> KubernetesConfiguration)? = nil,
+        logger: Logger, userAgent: String, options: Options = Options(),
         clock: any Clock<Duration> = ContinuousClock(),
         random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) throws {
-        self.configuration = configuration
+        self.reload = reload
         self.options = options
         self.logger = logger
         self.userAgent = userAgent
         self.clock = clock
         self.random = random
         time = MonotonicTime(clock)
-        credentials = CredentialProvider(credentials: configuration.credentials, time: time)
+        let connection = try ServerConnection(configuration, requestTimeout: options.requestTimeout, time: time)
+        connections = Mutex(Connections(current: connection))
         limiter = Mutex(options.rateLimit.map { TokenBucket(rate: $0.rate, burst: $0.burst) })
         metrics = RequestMetrics(host: configuration.server.hostAndPort)
-        var server = configuration.server
-        if let name = configuration.tlsServerName { server.host = name }
-        baseURL = server.description
-        var settings = try configuration.httpClientConfiguration()
-        settings.timeout.read = TimeAmount(options.requestTimeout)
-        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
-        // A watch is quiet for as long as nothing happens: its end is the server's business, its death TCP's.
-        settings.timeout.read = nil
-        watchHTTP = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
     }
 
     /// `host:port` of the API server.
-    package var serverAddress: String { configuration.server.hostAndPort }
+    package var serverAddress: String { connections.withLock { $0.current.configuration.server.hostAndPort } }
 
     /// Closes all connections. Must be called before the client is let go.
     package func shutdown() async throws {
-        try await http.shutdown()
-        try await watchHTTP.shutdown()
+        let (current, previous) = connections.withLock { ($0.current, $0.previous) }
+        try await previous?.shutdown()
+        try await current.shutdown()
     }
 
     /// One request, ready to be sent any number of times.
     struct Request {
         var verb: KubernetesError.Verb
         var method: HTTPMethod
-        var path: String
+        var target: ResourceTarget
         var query: [(String, String)] = []
         var contentType = "application/json"
         var body: ByteBuffer?
         var isIdempotent = true
+
+        var path: String { target.path }
     }
 
     /// Sends `request`, repeating it where that is safe and may help, and returns the body of the answer.
     func send(_ request: Request) async throws -> ByteBuffer {
-        try await repeating(request, policy: options.retry) { authorization in
-            let response = try await self.open(request, on: self.http, authorization: authorization)
+        try await repeating(request, policy: options.retry) { connection, authorization in
+            let response = try await self.open(request, on: connection.http, connection, authorization)
             return try await self.body(of: response, request: request)
         }
     }
 
     /// Sends `request` once (twice if credentials had to be renewed) and returns the answer's body as it arrives.
     func stream(_ request: Request) async throws -> HTTPClientResponse.Body {
-        try await repeating(request, policy: .never) { authorization in
-            let response = try await self.open(request, on: self.watchHTTP, authorization: authorization)
+        try await repeating(request, policy: .never) { connection, authorization in
+            let response = try await self.open(request, on: connection.watchHTTP, connection, authorization)
             if response.status.code / 100 != 2 { _ = try await self.body(of: response, request: request) }
             return response.body
         }
     }
 
     private func repeating<Answer>(
-        _ request: Request, policy: RetryPolicy, _ attempt: (Authorization) async throws -> Answer
+        _ request: Request, policy: RetryPolicy,
+        _ attempt: (ServerConnection, Authorization) async throws -> Answer
     ) async throws -> Answer {
         var count = 0
         var hasRenewed = false
+        var hasReconnected = false
         while true {
             try await waitForTurn()
+            let connection = connections.withLock { $0.current }
             let authorization: Authorization
             do {
-                authorization = try await credentials.authorization()
+                authorization = try await connection.credentials.authorization()
             } catch {
                 try Task.checkCancellation()
                 throw KubernetesError(
                     kind: .credentials, verb: request.verb, path: request.path, message: String(describing: error))
             }
             do {
-                return try await attempt(authorization)
+                return try await attempt(connection, authorization)
             } catch let error as KubernetesError {
-                if error.kind == .unauthorized, !hasRenewed, credentials.refused(authorization) {
+                if error.kind == .unauthorized, !hasRenewed, connection.credentials.refused(authorization) {
                     hasRenewed = true
+                    continue
+                }
+                if [.unauthorized, .connection].contains(error.kind), !hasReconnected, await hasReplaced(connection),
+                    request.isIdempotent || !error.mayHaveBeenProcessed
+                {
+                    (hasReconnected, hasRenewed) = (true, false)
                     continue
                 }
                 count += 1
@@ -159,9 +162,10 @@ package final class KubernetesClient: Sendable {
     }
 
     private func open(
-        _ request: Request, on client: HTTPClient, authorization: Authorization
+        _ request: Request, on client: HTTPClient, _ connection: ServerConnection, _ authorization: Authorization
     ) async throws -> HTTPClientResponse {
-        var outgoing = HTTPClientRequest(url: baseURL + request.path + ResourcePath.query(request.query))
+        let configuration = connection.configuration
+        var outgoing = HTTPClientRequest(url: connection.baseURL + request.path + ResourcePath.query(request.query))
         outgoing.method = request.method
         outgoing.headers.add(name: "Accept", value: "application/json")
         outgoing.headers.add(name: "User-Agent", value: userAgent)
@@ -169,6 +173,9 @@ package final class KubernetesClient: Sendable {
             outgoing.headers.add(name: "Host", value: configuration.server.hostAndPort)
         }
         if let header = authorization.header { outgoing.headers.add(name: "Authorization", value: header) }
+        for header in configuration.impersonation?.headers ?? [] {
+            outgoing.headers.add(name: header.name, value: header.value)
+        }
         if let certificate = authorization.clientCertificate {
             do {
                 outgoing.tlsConfiguration = try configuration.tlsConfiguration(clientCertificate: certificate)
@@ -186,12 +193,19 @@ package final class KubernetesClient: Sendable {
             let response = try await client.execute(outgoing, timeout: TimeAmount(options.requestTimeout))
             metrics.record(
                 method: request.method.rawValue, status: Int(response.status.code), duration: time.now - started)
+            log(request, code: Int(response.status.code))
             return response
         } catch {
             try Task.checkCancellation()
             metrics.record(method: request.method.rawValue, status: nil, duration: time.now - started)
+            log(request, code: 0)
             throw KubernetesError(transport: error, verb: request.verb, path: request.path)
         }
+    }
+
+    /// One line for each attempt: what a role must allow is what these lines say.
+    private func log(_ request: Request, code: Int) {
+        logger.debug("Kubernetes request", metadata: request.target.logFields(request.verb, code: code))
     }
 
     private func body(of response: HTTPClientResponse, request: Request) async throws -> ByteBuffer {

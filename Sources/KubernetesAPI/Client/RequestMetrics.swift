@@ -3,7 +3,7 @@ import Synchronization
 
 /// `rest_client_requests_total{code,method,host}` and `rest_client_request_duration_seconds{method,host}`.
 ///
-/// Bounded: methods and status codes are few, and one client speaks to one host.
+/// The series of success are there from the start. Bounded: methods and status codes are few, and one client speaks to one host.
 final class RequestMetrics: Sendable {
     private struct Series: Hashable {
         var method: String
@@ -14,20 +14,17 @@ final class RequestMetrics: Sendable {
     private let counters = Mutex<[Series: Counter]>([:])
     private let timers = Mutex<[String: Timer]>([:])
 
-    init(host: String) { self.host = host }
+    init(host: String) {
+        self.host = host
+        for (method, code) in [("GET", "200"), ("POST", "201"), ("PATCH", "200"), ("DELETE", "200")] {
+            _ = counter(Series(method: method, code: code))
+        }
+    }
 
     /// Counts one attempt; `status` is nil where there was no answer.
     func record(method: String, status: Int?, duration: Duration) {
         let series = Series(method: method, code: status.map { String($0) } ?? "<error>")
-        let counter = counters.withLock { counters in
-            if let counter = counters[series] { return counter }
-            let counter = Counter(
-                label: "rest_client_requests_total",
-                dimensions: [("code", series.code), ("method", method), ("host", host)])
-            counters[series] = counter
-            return counter
-        }
-        counter.increment()
+        counter(series).increment()
         let timer = timers.withLock { timers in
             if let timer = timers[method] { return timer }
             let timer = Timer(
@@ -36,5 +33,16 @@ final class RequestMetrics: Sendable {
             return timer
         }
         timer.record(duration: duration)
+    }
+
+    private func counter(_ series: Series) -> Counter {
+        counters.withLock { counters in
+            if let counter = counters[series] { return counter }
+            let counter = Counter(
+                label: "rest_client_requests_total",
+                dimensions: [("code", series.code), ("method", series.method), ("host", host)])
+            counters[series] = counter
+            return counter
+        }
     }
 }

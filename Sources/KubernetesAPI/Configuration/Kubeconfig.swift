@@ -37,14 +37,29 @@ struct Kubeconfig: Sendable {
         var username: String?
         var password: String?
         var exec: Exec?
+        var authProvider: AuthProvider?
+        var impersonate: String?
+        var impersonateUID: String?
+        var impersonateGroups: [String]?
+        var impersonateExtra: [String: [String]]?
 
         enum CodingKeys: String, CodingKey {
             case token, tokenFile, username, password, exec
+            case authProvider = "auth-provider"
+            case impersonate = "as"
+            case impersonateUID = "as-uid"
+            case impersonateGroups = "as-groups"
+            case impersonateExtra = "as-user-extra"
             case clientCertificate = "client-certificate"
             case clientCertificateData = "client-certificate-data"
             case clientKey = "client-key"
             case clientKeyData = "client-key-data"
         }
+    }
+
+    /// What plugins have replaced; only to say so.
+    struct AuthProvider: Decodable, Sendable {
+        var name: String?
     }
 
     struct Exec: Decodable, Sendable {
@@ -57,6 +72,7 @@ struct Kubeconfig: Sendable {
         var args: [String]?
         var env: [Variable]?
         var provideClusterInfo: Bool?
+        var interactiveMode: String?
     }
 
     struct Context: Decodable, Sendable {

@@ -118,6 +118,7 @@ extension Kubeconfig {
         var configuration = try clusterFields.configuration(of: cluster.value)
         configuration.clientCertificate = try userFields.clientCertificate(of: user.value)
         configuration.credentials = try userFields.credentials(of: user.value, configuration: configuration)
+        configuration.impersonation = try userFields.impersonation(of: user.value)
         configuration.namespace = context.value.namespace
         configuration.origin = "\(cluster.file) (context \(name))"
         return configuration
@@ -170,6 +171,21 @@ extension Kubeconfig {
             }
         }
 
+        func impersonation(of user: User) throws -> Impersonation? {
+            guard let name = user.impersonate, !name.isEmpty else {
+                let others: [(String, Bool)] = [
+                    ("as-uid", user.impersonateUID?.isEmpty ?? true),
+                    ("as-groups", user.impersonateGroups?.isEmpty ?? true),
+                    ("as-user-extra", user.impersonateExtra?.isEmpty ?? true),
+                ]
+                if let (field, _) = others.first(where: { !$0.1 }) { throw fault("as", "missing beside \(field)") }
+                return nil
+            }
+            return Impersonation(
+                user: name, uid: user.impersonateUID.flatMap { $0.isEmpty ? nil : $0 },
+                groups: user.impersonateGroups ?? [], extra: user.impersonateExtra ?? [:])
+        }
+
         func credentials(
             of user: User, configuration: KubernetesConfiguration
         ) throws -> KubernetesConfiguration.Credentials {
@@ -178,7 +194,17 @@ extension Kubeconfig {
             if let username = user.username, !username.isEmpty {
                 return .basic(username: username, password: user.password ?? "")
             }
-            guard let exec = user.exec else { return .none }
+            guard let exec = user.exec else {
+                if let provider = user.authProvider {
+                    throw fault(
+                        "auth-provider",
+                        "\(provider.name ?? "this") is built into no client any more; use its exec plugin")
+                }
+                return .none
+            }
+            if exec.interactiveMode == "Always" {
+                throw fault("exec.interactiveMode", "Always needs a terminal, which there is none of here")
+            }
             let version = exec.apiVersion ?? ""
             guard let version = ExecPlugin.Version(rawValue: version) else {
                 let known = ExecPlugin.Version.allCases.map(\.rawValue).joined(separator: " or ")

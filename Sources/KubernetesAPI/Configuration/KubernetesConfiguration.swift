@@ -1,7 +1,7 @@
 import Foundation
 
 /// Which API server to talk to, and as whom.
-package struct KubernetesConfiguration: Sendable {
+package struct KubernetesConfiguration: Hashable, Sendable {
     /// The server's address.
     package var server: ServerAddress
     /// Certificates, in PEM, of the authorities trusted to vouch for the server; nil for those of the system.
@@ -12,6 +12,7 @@ package struct KubernetesConfiguration: Sendable {
     package var tlsServerName: String?
     package var clientCertificate: ClientCertificate?
     package var credentials: Credentials
+    package var impersonation: Impersonation?
     /// An HTTP proxy on the way to the server.
     package var proxy: ServerAddress?
     /// The namespace to work in where nothing else is said.
@@ -22,7 +23,8 @@ package struct KubernetesConfiguration: Sendable {
     package init(
         server: ServerAddress, certificateAuthority: [UInt8]? = nil, insecureSkipTLSVerify: Bool = false,
         tlsServerName: String? = nil, clientCertificate: ClientCertificate? = nil, credentials: Credentials = .none,
-        proxy: ServerAddress? = nil, namespace: String? = nil, origin: String = "explicit"
+        impersonation: Impersonation? = nil, proxy: ServerAddress? = nil, namespace: String? = nil,
+        origin: String = "explicit"
     ) {
         self.server = server
         self.certificateAuthority = certificateAuthority
@@ -30,6 +32,7 @@ package struct KubernetesConfiguration: Sendable {
         self.tlsServerName = tlsServerName
         self.clientCertificate = clientCertificate
         self.credentials = credentials
+        self.impersonation = impersonation
         self.proxy = proxy
         self.namespace = namespace
         self.origin = origin

@@ -102,6 +102,9 @@ package struct Reflector<R: KubernetesResource>: Sendable {
                         ])
                 }
                 let step = machine.received(event, random: random())
+                if case .replace(let objects, _) = step.update {
+                    metrics.listed(items: objects.count, duration: time.now)
+                }
                 guard step.action == .read else { return .success((machine, step)) }
                 carryOut(step, apply)
             }

@@ -82,6 +82,8 @@ package struct EventCorrelator: Sendable {
 
     private let settings: Settings
     private var series: [Occurrence: Series] = [:]
+    /// Those with repetitions that the server does not know of: few of many, and asked for with every occurrence.
+    private var held: Set<Occurrence> = []
     private var budgets: [ObjectReference: Budget] = [:]
 
     package init(settings: Settings = Settings()) { self.settings = settings }
@@ -96,7 +98,11 @@ package struct EventCorrelator: Sendable {
             known.lastSeen = now
             known.lastSeenDate = date
             defer { series[occurrence] = known }
-            if let told = known.lastTold, now - told < settings.seriesInterval { return .hold }
+            if let told = known.lastTold, now - told < settings.seriesInterval {
+                held.insert(occurrence)
+                return .hold
+            }
+            held.remove(occurrence)
             known.lastTold = now
             known.told = known.count
             return .update(occurrence, name: known.name, count: known.count, lastObserved: date)
@@ -110,6 +116,7 @@ package struct EventCorrelator: Sendable {
         makeRoom()
         guard isAllowed else { return .drop }
         let name = name()
+        held.remove(occurrence)
         series[occurrence] = Series(name: name, lastSeen: now, lastSeenDate: date)
         return .create(occurrence, name: name)
     }
@@ -119,15 +126,16 @@ package struct EventCorrelator: Sendable {
 
     /// When `due` has something to say; nil if nothing is held.
     package var nextDue: Duration? {
-        series.values.lazy.filter { $0.count > $0.told }
-            .compactMap { $0.lastTold.map { $0 + settings.seriesInterval } }.min()
+        held.lazy.compactMap { series[$0]?.lastTold.map { $0 + settings.seriesInterval } }.min()
     }
 
     /// The series whose held repetitions are to be told now.
     package mutating func due(now: Duration) -> [Action] {
         var actions: [Action] = []
-        for (occurrence, var known) in series where known.count > known.told {
-            guard let told = known.lastTold, now - told >= settings.seriesInterval else { continue }
+        for occurrence in held {
+            guard var known = series[occurrence], let told = known.lastTold, now - told >= settings.seriesInterval
+            else { continue }
+            held.remove(occurrence)
             known.told = known.count
             known.lastTold = now
             series[occurrence] = known
@@ -138,12 +146,17 @@ package struct EventCorrelator: Sendable {
     }
 
     /// The Event made for `occurrence` is not on the server (any more): its next occurrence makes a new one.
-    package mutating func lost(_ occurrence: Occurrence) { series[occurrence] = nil }
+    package mutating func lost(_ occurrence: Occurrence) { forget(occurrence) }
+
+    private mutating func forget(_ occurrence: Occurrence) {
+        series[occurrence] = nil
+        held.remove(occurrence)
+    }
 
     private mutating func makeRoom() {
         if series.count >= settings.capacity {
             let oldest = series.sorted { $0.value.lastSeen < $1.value.lastSeen }.prefix(settings.capacity / 4 + 1)
-            for (occurrence, _) in oldest { series[occurrence] = nil }
+            for (occurrence, _) in oldest { forget(occurrence) }
         }
         if budgets.count > settings.capacity {
             let oldest = budgets.sorted { $0.value.lastUsed < $1.value.lastUsed }.prefix(settings.capacity / 4 + 1)

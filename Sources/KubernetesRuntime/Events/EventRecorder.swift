@@ -8,18 +8,28 @@ import Synchronization
 
 /// Tells people what happened to their objects, as `events.k8s.io/v1` Events.
 ///
-/// Recording never waits: what the server cannot take in time is dropped, oldest last, and counted. `run()` delivers.
+/// Recording never waits: what the server cannot take in time is dropped, oldest last, counted, and told in the log once
+/// in a while. `run()` delivers, one Event at a time and no faster than its own rate, so that thousands of Events leave
+/// the client's rate to the writes that matter.
 package final class EventRecorder: ServiceLifecycle.Service {
     private struct State {
         var correlator: EventCorrelator
         var queue = Deque<(EventCorrelator.Action, Date)>()
+        var bucket: TokenBucket
+        /// Dropped since the log last told of it, and when that was.
+        var untold = 0
+        var told: Duration?
     }
+
+    /// Drops are told in the log at most so often.
+    private static let dropLogInterval: Duration = .seconds(60)
 
     private let client: KubernetesClient
     private let controller: String
     private let instance: String
     private let capacity: Int
     private let logger: Logger
+    private let clock: any Clock<Duration>
     private let time: MonotonicTime
     private let date: @Sendable () -> Date
     private let state: Mutex<State>
@@ -28,11 +38,14 @@ package final class EventRecorder: ServiceLifecycle.Service {
     private let delivered: Counter
 
     /// `controller` is a qualified name such as `example.com/my-controller`; `instance` tells its replicas apart (cut
-    /// to 128 characters). At most `capacity` Events wait for delivery.
+    /// to 128 characters). At most `capacity` Events wait for delivery, which goes at `rate`: Events a second, and how
+    /// many at once after a pause.
     package init(
         client: KubernetesClient, controller: String, instance: String,
-        settings: EventCorrelator.Settings = EventCorrelator.Settings(), capacity: Int = 1000, logger: Logger,
-        clock: any Clock<Duration> = ContinuousClock(), date: @escaping @Sendable () -> Date = { Date() }
+        settings: EventCorrelator.Settings = EventCorrelator.Settings(), capacity: Int = 1000,
+        rate: (rate: Double, burst: Int) = (rate: 50, burst: 200), logger: Logger,
+        clock: any Clock<Duration> = ContinuousClock(),
+        date: @escaping @Sendable () -> Date = { Date() }
     ) {
         self.client = client
         self.controller = controller
@@ -40,8 +53,12 @@ package final class EventRecorder: ServiceLifecycle.Service {
         self.capacity = capacity
         self.logger = logger
         self.date = date
+        self.clock = clock
         time = MonotonicTime(clock)
-        state = Mutex(State(correlator: EventCorrelator(settings: settings)))
+        state = Mutex(
+            State(
+                correlator: EventCorrelator(settings: settings),
+                bucket: TokenBucket(rate: rate.rate, burst: rate.burst)))
         dropped = Counter(label: "events_dropped_total")
         delivered = Counter(label: "events_delivered_total")
     }
@@ -67,7 +84,21 @@ package final class EventRecorder: ServiceLifecycle.Service {
             case .drop: return true
             }
         }
-        if isDropped { dropped.increment() } else { wakeup.wake() }
+        if isDropped { drop(now: now) } else { wakeup.wake() }
+    }
+
+    private func drop(now: Duration) {
+        dropped.increment()
+        let count = state.withLock { state -> Int? in
+            state.untold += 1
+            if let told = state.told, now - told < Self.dropLogInterval { return nil }
+            state.told = now
+            defer { state.untold = 0 }
+            return state.untold
+        }
+        if let count {
+            logger.warning("Events dropped, more than can be delivered", metadata: ["count": "\(count)"])
+        }
     }
 
     /// Delivers. Returns on graceful shutdown, throws `CancellationError` on cancellation.
@@ -81,6 +112,8 @@ package final class EventRecorder: ServiceLifecycle.Service {
                     return (state.queue.popFirst(), state.correlator.nextDue)
                 }
                 if let (action, date) = next {
+                    let delay = self.state.withLock { $0.bucket.reserve(now: self.time.now) }
+                    if delay > .zero { try await self.clock.sleep(for: delay) }
                     try await self.deliver(action, date)
                 } else {
                     await self.wakeup.wait(until: due, self.time)

@@ -24,7 +24,8 @@ package struct LeaderElectionState: Sendable {
         package var leaseDuration: Duration
         /// How long a leader goes on without a successful renewal.
         package var renewDeadline: Duration
-        /// Between two attempts, times 1 to 1.2.
+        /// Between two renewals. Who stands by asks twice as often, so that a lease that was let go is taken within
+        /// the time of one renewal.
         package var retryPeriod: Duration
 
         package init(
@@ -62,6 +63,8 @@ package struct LeaderElectionState: Sendable {
     private var observed: Observed?
     /// When the last successful renewal was begun.
     private var renewed: Duration?
+    /// A write was sent off and its answer is not known: the lease may be ours without our knowing.
+    private var hasUnansweredWrite = false
 
     package init(identity: String, settings: Settings) {
         self.identity = identity
@@ -78,6 +81,7 @@ package struct LeaderElectionState: Sendable {
     package mutating func attempt(date: Date) -> Action {
         // The leader knows what the lease looks like: it wrote it.
         guard renewed != nil, let observed else { return .read }
+        hasUnansweredWrite = true
         return .update(spec(after: observed.spec, date: date), resourceVersion: observed.resourceVersion)
     }
 
@@ -85,6 +89,7 @@ package struct LeaderElectionState: Sendable {
     package mutating func found(_ lease: Lease?, now: Duration, date: Date) -> Action {
         guard let lease else {
             observed = nil
+            hasUnansweredWrite = true
             return .create(spec(after: nil, date: date))
         }
         let spec = lease.spec ?? Lease.Spec()
@@ -96,8 +101,10 @@ package struct LeaderElectionState: Sendable {
         let duration = Duration.seconds(spec.leaseDurationSeconds ?? 0)
         if let holder = spec.holderIdentity, !holder.isEmpty, holder != identity, now < since + duration {
             renewed = nil
+            hasUnansweredWrite = false
             return .wait
         }
+        hasUnansweredWrite = true
         return .update(self.spec(after: spec, date: date), resourceVersion: version)
     }
 
@@ -106,28 +113,64 @@ package struct LeaderElectionState: Sendable {
         observed = Observed(
             spec: lease.spec ?? Lease.Spec(), resourceVersion: lease.metadata.resourceVersion ?? "", since: now)
         renewed = began
+        hasUnansweredWrite = false
     }
 
     /// Somebody else has written meanwhile: what is known is not true any more. A leader stays one until its time is
     /// over or it has seen another's name.
     package mutating func refused() {
+        hasUnansweredWrite = false
         // The time since which another's lease was seen is kept: the lease itself says whether it is still the same.
         if renewed != nil { observed = nil }
     }
 
     /// Whether the next attempt has to read first.
-    package var mustRead: Bool { renewed == nil || observed == nil }
+    package var mustRead: Bool { renewed == nil || observed == nil || hasUnansweredWrite }
 
     /// Ends the leadership on this side.
     package mutating func stepDown() { renewed = nil }
 
-    /// What to write to hand the lease over at once; nil if it is not ours.
-    package func release(date: Date) -> (spec: Lease.Spec, resourceVersion: String)? {
-        guard renewed != nil, let observed, observed.spec.holderIdentity == identity else { return nil }
-        let spec = Lease.Spec(
+    /// How long to wait before the next attempt of one who stands by: half a retry period, a little more at random, but
+    /// no longer than until another's lease may be taken over.
+    package func standbyDelay(now: Duration, random: Double) -> Duration {
+        let regular = settings.retryPeriod / 2 * (1 + 0.2 * random)
+        guard let observed, holder != nil, holder != identity else { return regular }
+        let left = observed.since + .seconds(observed.spec.leaseDurationSeconds ?? 0) - now
+        return left > .zero ? min(regular, left) : regular
+    }
+
+    /// Whether the lease is ours, or may be for all we know, so that it has to be let go.
+    package var mayHoldLease: Bool { renewed != nil || hasUnansweredWrite }
+
+    /// The next request of a release, begun with what is known of the lease.
+    package enum Release: Hashable, Sendable {
+        /// Read the lease, then ask again with what was found.
+        case read
+        /// Write this over the revision named. If that is refused, a renewal without an answer has come through: read.
+        case write(Lease.Spec, resourceVersion: String)
+        /// It is not ours.
+        case nothing
+    }
+
+    /// How to let go of the lease at once. Writing over the revision we know also makes a renewal fail that is still on
+    /// its way.
+    package func release(date: Date) -> Release {
+        guard mayHoldLease else { return .nothing }
+        guard renewed != nil, let observed, observed.spec.holderIdentity == identity else { return .read }
+        return .write(released(observed.spec, date), resourceVersion: observed.resourceVersion)
+    }
+
+    /// How to let go of the lease as it was read.
+    package func release(_ found: Lease?, date: Date) -> Release {
+        guard let found, let spec = found.spec, spec.holderIdentity == identity else { return .nothing }
+        return .write(released(spec, date), resourceVersion: found.metadata.resourceVersion ?? "")
+    }
+
+    /// As client-go leaves a lease behind: held by nobody, for a second.
+    private func released(_ spec: Lease.Spec, _ date: Date) -> Lease.Spec {
+        Lease.Spec(
             holderIdentity: "", leaseDurationSeconds: 1, acquireTime: MicroTime(date), renewTime: MicroTime(date),
-            leaseTransitions: observed.spec.leaseTransitions)
-        return (spec, observed.resourceVersion)
+            leaseTransitions: spec.leaseTransitions)
     }
 
     private func spec(after old: Lease.Spec?, date: Date) -> Lease.Spec {

@@ -16,6 +16,7 @@ package struct LeaderElector: Sendable {
     private let date: @Sendable () -> Date
     private let random: @Sendable () -> Double
     private let status: Meter
+    private let current = CurrentTerm()
 
     /// `lease` names the Lease, which is created if need be; `identity` must differ between replicas.
     package init(
@@ -39,6 +40,15 @@ package struct LeaderElector: Sendable {
         status.set(0)
     }
 
+    /// Whether this candidate leads at this moment, by its own clock. `body` is cancelled once it does not; but a process
+    /// that was stopped for a while goes on before anything has told it, so what must not be done then asks here first.
+    package var isLeading: Bool {
+        guard let term = current.term.withLock({ $0 }), let until = term.state.withLock({ $0.leadsUntil }) else {
+            return false
+        }
+        return time.now < until
+    }
+
     /// Calls `body` for each term of leadership, until `body` ends by itself, the task is cancelled, or a graceful
     /// shutdown begins. When the lease is lost `body` is cancelled, and called again when it is won again. On the way
     /// out the lease is released once `body` has ended, so that another takes over without waiting for its end.
@@ -50,20 +60,30 @@ package struct LeaderElector: Sendable {
         try await untilShutdown {
             while true {
                 let term = Term(LeaderElectionState(identity: identity, settings: settings))
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask { await standingBy() }
-                    defer { group.cancelAll() }
-                    try await acquire(term)
+                do {
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        group.addTask { await standingBy() }
+                        defer { group.cancelAll() }
+                        try await acquire(term)
+                    }
+                } catch {
+                    await release(term)
+                    throw error
                 }
+                current.term.withLock { $0 = term }
                 status.set(1)
                 logger.info("Leadership acquired", metadata: ["identity": "\(identity)"])
                 let outcome = await lead(term, body)
                 status.set(0)
-                await release(term)
                 switch outcome {
-                case .ended: return
-                case .failed(let error): throw error
-                case .lost: logger.warning("Leadership lost", metadata: ["identity": "\(identity)"])
+                case .ended:
+                    await release(term)
+                    return
+                case .failed(let error):
+                    await release(term)
+                    throw error
+                case .lost:
+                    logger.warning("Leadership lost", metadata: ["identity": "\(identity)"])
                 }
             }
         }
@@ -73,6 +93,10 @@ package struct LeaderElector: Sendable {
     private final class Term: Sendable {
         let state: Mutex<LeaderElectionState>
         init(_ state: LeaderElectionState) { self.state = Mutex(state) }
+    }
+
+    private final class CurrentTerm: Sendable {
+        let term = Mutex<Term?>(nil)
     }
 
     private enum Outcome {
@@ -91,7 +115,7 @@ package struct LeaderElector: Sendable {
                 logger.info("Standing by", metadata: ["leader": "\(current)"])
             }
             holder = current
-            try await clock.sleep(for: settings.retryPeriod * (1 + 0.2 * random()))
+            try await clock.sleep(for: term.state.withLock { $0.standbyDelay(now: time.now, random: random()) })
         }
     }
 
@@ -107,7 +131,8 @@ package struct LeaderElector: Sendable {
             }
             group.addTask {
                 while (try? await clock.sleep(for: settings.retryPeriod)) != nil {
-                    if await !attempt(term), term.state.withLock({ $0.leadsUntil }) == nil { return .lost }
+                    await renew(term)
+                    if term.state.withLock({ $0.leadsUntil }) == nil { return .lost }
                 }
                 return .lost
             }
@@ -125,6 +150,17 @@ package struct LeaderElector: Sendable {
             if Task.isCancelled { return .failed(CancellationError()) }
             if case .lost = outcome { term.state.withLock { $0.stepDown() } }
             return outcome
+        }
+    }
+
+    /// One try to renew the lease, for half of the time that a leader has: a connection that died without a word must
+    /// leave time for another.
+    private func renew(_ term: Term) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = await attempt(term) }
+            group.addTask { try? await clock.sleep(for: settings.renewDeadline / 2) }
+            await group.next()
+            group.cancelAll()
         }
     }
 
@@ -170,20 +206,44 @@ package struct LeaderElector: Sendable {
             Lease.self, key, merge: LeasePatch(metadata: .init(resourceVersion: version), spec: spec))
     }
 
-    /// Lets go of the lease, if it is ours. The task may be cancelled already, which must not keep this last request
-    /// from being made; it has as long as a renewal.
+    /// Lets go of the lease, if it is or may be ours. The task may be cancelled already, which must not keep these last
+    /// requests from being made; they have as long as a renewal.
     private func release(_ term: Term) async {
-        guard let (spec, version) = term.state.withLock({ $0.release(date: date()) }) else { return }
-        term.state.withLock { $0.stepDown() }
-        await Task {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { _ = try? await write(spec, over: version) }
-                group.addTask { try? await clock.sleep(for: settings.renewDeadline) }
-                await group.next()
-                group.cancelAll()
+        guard term.state.withLock({ $0.mayHoldLease }) else { return }
+        let isReleased = await Task {
+            await withTaskGroup(of: Bool.self) { group in
+                group.addTask { (try? await letGo(term)) ?? false }
+                group.addTask {
+                    try? await clock.sleep(for: settings.renewDeadline)
+                    return false
+                }
+                defer { group.cancelAll() }
+                return await group.next() ?? false
             }
         }.value
-        logger.info("Leadership released", metadata: ["identity": "\(identity)"])
+        term.state.withLock { $0.stepDown() }
+        if isReleased { logger.info("Leadership released", metadata: ["identity": "\(identity)"]) }
+    }
+
+    /// Whether the lease was ours and is no more.
+    private func letGo(_ term: Term) async throws -> Bool {
+        var next = term.state.withLock { $0.release(date: date()) }
+        while true {
+            switch next {
+            case .nothing:
+                return false
+            case .read:
+                let lease = try await client.get(Lease.self, key)
+                next = term.state.withLock { $0.release(lease, date: date()) }
+            case .write(let spec, let version):
+                do {
+                    _ = try await write(spec, over: version)
+                    return true
+                } catch let error as KubernetesError where error.kind == .conflict {
+                    next = .read
+                }
+            }
+        }
     }
 }
 

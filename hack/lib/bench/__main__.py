@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from demo import interruption
 from demo.cluster import ApiError
 from demo.kubeconfig import KubeconfigError
 from demo.waiting import CheckFailed
+from demo.world import ROOT
 
 from . import controller
 from .figures import Figures
@@ -31,6 +33,18 @@ def main() -> int:
         for name, (title, _) in BENCHMARKS.items():
             print(f"{name:<12} {title}")
         return 0
+    directory = ROOT / ".bench"
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("error: another hack/bench is running in this directory; end it first.", file=sys.stderr)
+            return NOT_MEASURED
+        return measure(options)
+
+
+def measure(options: BenchOptions) -> int:
     interruption.install()
     figures = Figures(options.name)
     problem: Optional[str] = None

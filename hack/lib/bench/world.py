@@ -16,6 +16,8 @@ from demo.world import ROOT, Options, World
 from .options import BenchOptions
 
 WRITERS = 4
+# Attempts at deleting all objects of a kind.
+DELETIONS = 20
 
 
 class BenchWorld(World):
@@ -75,6 +77,17 @@ class BenchWorld(World):
         if failures:
             raise failures[0]
 
+    def _delete_all(self, kind: str) -> list[str]:
+        """Deletes all objects of a kind; a server that needs longer than a request may take goes on with the next."""
+        for attempt in range(DELETIONS):
+            try:
+                self.cluster.delete_all(kind, self.namespace)
+                return []
+            except ApiError as failure:
+                if failure.status or attempt == DELETIONS - 1:
+                    return [str(failure)]
+        return []
+
     def end(self) -> list[str]:
         """Stops everything; a cluster that is not ours is left as it was found."""
         problems: list[str] = []
@@ -84,10 +97,7 @@ class BenchWorld(World):
                 self.processes.stop(self.agent)
             if self._filled:
                 for kind in ("Ingress", "Service", "GatewayRoute", "Event"):
-                    try:
-                        self.cluster.delete_all(kind, self.namespace)
-                    except ApiError as failure:
-                        problems.append(str(failure))
+                    problems += self._delete_all(kind)
             problems += self.clean_up()
         return problems + self.processes.stop_all()
 

@@ -113,7 +113,9 @@ class Cluster:
 
     def service_account_token(self, namespace: str, name: str) -> str:
         """A token that the API server issues for a service account; it lasts for an hour."""
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        request = {
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600},
+        }
         issued = self._request("POST", self._path("ServiceAccount", namespace, name, "token"), request)
         return str(issued["status"]["token"])
 

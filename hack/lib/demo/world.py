@@ -343,7 +343,7 @@ class World:
         return problems
 
     def _empty(self, namespace: str) -> None:
-        """Deletes what is left in one of this run's namespaces, whoever made it: a cluster may have nobody who would."""
+        """Deletes what is left in one of this run's namespaces, which a cluster may have nobody else for."""
         for kind in ("Ingress", "Service", "GatewayRoute", "Lease", "Event"):
             for item in self.cluster.objects(kind, namespace):
                 self.cluster.delete(kind, namespace, item["metadata"]["name"])

@@ -34,7 +34,8 @@ class ApiRequest:
     def __str__(self) -> str:
         resource = self.resource + (f"/{self.subresource}" if self.subresource else "")
         place = "/".join(part for part in (self.namespace, self.name) if part)
-        return f"{self.verb} {resource}{f'.{self.group}' if self.group else ''} {place} ({self.code})"
+        code = f" ({self.code})" if self.code else ""
+        return f"{self.verb} {resource}{f'.{self.group}' if self.group else ''} {place}{code}"
 
 
 def parse(entry: Entry) -> ApiRequest:

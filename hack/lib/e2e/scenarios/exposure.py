@@ -10,7 +10,7 @@ from demo.manifests import Object
 from demo.waiting import expect, expect_equal, wait_until
 from demo.world import CONTROLLER, CONTROLLER_NAMESPACE
 
-from ..expectations import event, programmed, simple_ingress, wait_condition, wait_status, withdrawn
+from ..expectations import event, is_unknown, programmed, simple_ingress, wait_condition, wait_status, withdrawn
 from ..world import E2EWorld
 
 CONTROLLER_KEY = f"{CONTROLLER_NAMESPACE}/{CONTROLLER}"
@@ -46,8 +46,8 @@ def _known(world: E2EWorld, host: str) -> None:
     front = world.front(host)
 
     def is_known() -> bool:
-        status = front.get().status
-        expect(status not in (404, 503), f"status {status}")
+        response = front.get()
+        expect(response.status != 503 and not is_unknown(response), f"status {response.status} {response.text[:200]!r}")
         return True
 
     wait_until(f"the gateway knows {host}", 10, is_known, pause=0.05)

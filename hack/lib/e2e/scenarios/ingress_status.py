@@ -46,7 +46,7 @@ def _flags(world: E2EWorld) -> tuple[str, ...]:
 
 
 def only_our_own_entry(world: E2EWorld) -> str:
-    """With --update-ingress-status our name stands beside others' entries, in our class only, and goes when withdrawn."""
+    """With --update-ingress-status our name joins others' entries, in our class only, and goes when withdrawn."""
     blue, name, other = world.blue().service, "published", "published-other-class"
     item = with_class(simple_ingress(world, name, "published.e2e.example.com", blue), world.namespace)
     foreign = with_class(simple_ingress(world, other, "published-other.e2e.example.com", blue), "somebody-elses")

@@ -20,7 +20,8 @@ HAND_OVER_SECONDS = 3.0
 LEASE_SECONDS, RETRY_SECONDS = 15.0, 2.0
 # Where a lease has to run out and its length is not the point.
 SHORT = (
-    "--leader-elect-lease-duration", "5s", "--leader-elect-renew-deadline", "3s", "--leader-elect-retry-period", "500ms",
+    "--leader-elect-lease-duration", "5s", "--leader-elect-renew-deadline", "3s",
+    "--leader-elect-retry-period", "500ms",
 )
 MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
@@ -59,7 +60,8 @@ def _leads(agent: Agent, seconds: float, after: int = -1) -> float:
 def one_writes(world: E2EWorld) -> str:
     """Of two agents one writes and syncs; both are ready and connected, and only one's metric says that it leads."""
     name = "led"
-    with _pair(world) as (leader, standby), world.serving(simple_ingress(world, name, _host(name), world.blue().service)):
+    item = simple_ingress(world, name, _host(name), world.blue().service)
+    with _pair(world) as (leader, standby), world.serving(item):
         programmed(world, name)
         _change_to_green(world, name)
         answered_by(world, _host(name), "green")
@@ -172,7 +174,7 @@ def both_carry_requests(world: E2EWorld) -> str:
 
 
 def stopped_leader_writes_nothing_late(world: E2EWorld) -> str:
-    """A leader that stands still (SIGSTOP) past its lease, and goes on, does not write: no two writers, no wrong status."""
+    """A leader stopped (SIGSTOP) past its lease writes nothing when it goes on: no two writers, no wrong status."""
     name, host = "paused", _host("paused")
     with _pair(world, *SHORT) as (leader, standby):
         with world.serving(simple_ingress(world, name, host, world.blue().service)):

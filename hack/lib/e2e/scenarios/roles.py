@@ -33,7 +33,9 @@ def _rendered(world: E2EWorld) -> str:
     directory = world.workspace.directory / "roles"
     directory.mkdir(exist_ok=True)
     components = [path.parent for path in sorted(COMPONENTS.glob("*/kustomization.yaml"))]
-    lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "resources:", "- ../../manifests/agent"]
+    lines = [
+        "apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "resources:", "- ../../manifests/agent",
+    ]
     if components:
         lines += ["components:", *(f"- ../../manifests/agent/components/{path.name}" for path in components)]
     (directory / "kustomization.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -78,7 +78,8 @@ def by_selector(world: E2EWorld) -> str:
 def by_namespace(world: E2EWorld) -> str:
     """--namespace selects by namespace."""
     blue = world.blue().service
-    inside = simple_ingress(world, "namespace-inside", _host("namespace-inside"), "nowhere", namespace=world.other_namespace)
+    inside = simple_ingress(
+        world, "namespace-inside", _host("namespace-inside"), "nowhere", namespace=world.other_namespace)
     outside = simple_ingress(world, "namespace-outside", _host("namespace-outside"), blue)
     with world.running_agent("--namespace", world.other_namespace) as agent, world.serving(outside, inside):
         wait_condition(world, "namespace-inside", "ResolvedRefs", "False", namespace=world.other_namespace)
