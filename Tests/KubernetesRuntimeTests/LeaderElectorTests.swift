@@ -9,8 +9,9 @@ import Testing
 
 @Suite("Leader elector on a scripted server")
 struct LeaderElectorTests {
+    /// The renew deadline is no multiple of the retry period, so that `isAtRest` cannot take one for the other.
     private static let settings = LeaderElectionState.Settings(
-        leaseDuration: .seconds(2), renewDeadline: .milliseconds(1200), retryPeriod: .milliseconds(100))
+        leaseDuration: .seconds(2), renewDeadline: .milliseconds(1250), retryPeriod: .milliseconds(100))
 
     /// A leader waits to renew, and for the end of its time; one who stands by waits to ask again.
     private static let sleepersAtRest = 3
