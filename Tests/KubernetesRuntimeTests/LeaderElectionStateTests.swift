@@ -41,16 +41,16 @@ struct LeaderElectionStateTests {
         #expect(state.leadsUntil == .seconds(12))
     }
 
-    @Test("another's lease is taken over only after it was seen unchanged for its whole duration")
+    @Test("another's lease is taken over after it was seen unchanged for its duration, less the time between two looks")
     func takeOver() {
         var state = State(identity: "me", settings: Self.settings)
         let old = lease("other", 7, renewed: -1_000_000, transitions: 3)
         #expect(state.found(old, now: .seconds(100), date: date(0)) == .wait)
         #expect(state.holder == "other")
-        #expect(state.found(old, now: .milliseconds(114_999), date: date(0)) == .wait)
+        #expect(state.found(old, now: .milliseconds(113_799), date: date(0)) == .wait)
         let expected = lease("me", 0, acquired: 50, renewed: 50, transitions: 4)
         #expect(
-            state.found(old, now: .seconds(115), date: date(50))
+            state.found(old, now: .milliseconds(113_800), date: date(50))
                 == .update(expected.spec ?? .init(), resourceVersion: "7"))
     }
 
@@ -68,8 +68,19 @@ struct LeaderElectionStateTests {
         var state = State(identity: "me", settings: Self.settings)
         let long = lease("other", 1, seconds: 60)
         #expect(state.found(long, now: .zero, date: date(0)) == .wait)
-        #expect(state.found(long, now: .seconds(59), date: date(0)) == .wait)
+        #expect(state.found(long, now: .seconds(58), date: date(0)) == .wait)
         #expect(state.found(long, now: .seconds(60), date: date(0)) != .wait)
+    }
+
+    @Test("however close the deadlines are, nobody takes over before a leader has to stop")
+    func closeDeadlines() {
+        let close = LeaderElectionState.Settings(
+            leaseDuration: .seconds(15), renewDeadline: .milliseconds(14_800), retryPeriod: .seconds(2))
+        var state = State(identity: "me", settings: close)
+        let old = lease("other", 7)
+        #expect(state.found(old, now: .zero, date: date(0)) == .wait)
+        #expect(state.found(old, now: .milliseconds(14_850), date: date(0)) == .wait)
+        #expect(state.found(old, now: .milliseconds(14_900), date: date(0)) != .wait)
     }
 
     @Test("a released lease is free at once, and our own from an earlier life is ours")
@@ -129,7 +140,7 @@ struct LeaderElectionStateTests {
         #expect(state.standbyDelay(now: .zero, random: 0) == .seconds(1))
         _ = state.found(lease("other", 7), now: .zero, date: date(0))
         #expect(state.standbyDelay(now: .zero, random: 1) == .milliseconds(1200))
-        #expect(state.standbyDelay(now: .milliseconds(14_900), random: 0) == .milliseconds(100))
+        #expect(state.standbyDelay(now: .milliseconds(13_700), random: 0) == .milliseconds(100))
         #expect(state.standbyDelay(now: .seconds(16), random: 0) == .seconds(1))
     }
 }

@@ -4,8 +4,8 @@ package import KubernetesAPI
 /// The decisions of leader election on a Lease; pure.
 ///
 /// Safety rests on locally observed time alone: a candidate takes a lease over only after it has itself seen the lease
-/// unchanged for the lease's whole duration, and a leader holds itself for leader only until `renewDeadline`, which is
-/// shorter, after it *began* its last successful renewal. The times written in the lease are for people; nobody's clock
+/// unchanged for the lease's duration (less what it may have missed, see `patience`), and a leader holds itself for leader
+/// only until `renewDeadline`, which is shorter, after it *began* its last successful renewal. The times written in the lease are for people; nobody's clock
 /// is compared with another's.
 ///
 /// | what is found | what to do |
@@ -14,7 +14,7 @@ package import KubernetesAPI
 /// | held by nobody, or by us | write it |
 /// | held by another, changed since last seen | start its time anew, wait |
 /// | held by another, unchanged, its time not over | wait |
-/// | held by another, unchanged for its whole duration | write it, one more transition |
+/// | held by another, unchanged for its duration | write it, one more transition |
 ///
 /// Every write names the resource version it is based on, so of two candidates one is refused.
 package struct LeaderElectionState: Sendable {
@@ -98,8 +98,7 @@ package struct LeaderElectionState: Sendable {
             observed = Observed(spec: spec, resourceVersion: version, since: now)
         }
         let since = observed?.since ?? now
-        let duration = Duration.seconds(spec.leaseDurationSeconds ?? 0)
-        if let holder = spec.holderIdentity, !holder.isEmpty, holder != identity, now < since + duration {
+        if let holder = spec.holderIdentity, !holder.isEmpty, holder != identity, now < since + patience(with: spec) {
             renewed = nil
             hasUnansweredWrite = false
             return .wait
@@ -133,11 +132,22 @@ package struct LeaderElectionState: Sendable {
     /// How long to wait before the next attempt of one who stands by: half a retry period, a little more at random, but
     /// no longer than until another's lease may be taken over.
     package func standbyDelay(now: Duration, random: Double) -> Duration {
-        let regular = settings.retryPeriod / 2 * (1 + 0.2 * random)
+        let regular = settings.retryPeriod / 2 * (1 + (Self.longestJitter - 1) * random)
         guard let observed, holder != nil, holder != identity else { return regular }
-        let left = observed.since + .seconds(observed.spec.leaseDurationSeconds ?? 0) - now
+        let left = observed.since + patience(with: observed.spec) - now
         return left > .zero ? min(regular, left) : regular
     }
+
+    /// How long another's lease has to be seen unchanged before it is taken over: its duration, less the longest time that
+    /// a renewal may have gone unseen, so that who is silent is followed within the duration after its last renewal. Always
+    /// longer than a leader goes on without one.
+    private func patience(with spec: Lease.Spec) -> Duration {
+        let duration = Duration.seconds(spec.leaseDurationSeconds ?? 0)
+        let unseen = settings.retryPeriod / 2 * Self.longestJitter
+        return max(duration - unseen, min(duration, (duration + settings.renewDeadline) / 2))
+    }
+
+    private static let longestJitter = 1.2
 
     /// Whether the lease is ours, or may be for all we know, so that it has to be let go.
     package var mayHoldLease: Bool { renewed != nil || hasUnansweredWrite }

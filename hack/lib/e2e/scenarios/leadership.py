@@ -145,9 +145,8 @@ def killed_leader_is_replaced(world: E2EWorld) -> str:
         lost = failures()
     # Of what was under way when the leader died, some is lost; nothing after that.
     expect(lost < 1.0, f"requests failed for {lost:.2f} s")
-    # A follower sees a renewal up to a retry period late, and looks whether time is over as often.
-    bound = LEASE_SECONDS + 1.2 * RETRY_SECONDS
-    expect(led <= bound, f"the other led after {led:.1f} s, more than {bound:.1f} s")
+    # The kill may follow a renewal at once; what comes on top is a request or two.
+    expect(led <= LEASE_SECONDS + 0.3, f"the other led after {led:.1f} s, the lease lasts {LEASE_SECONDS:.0f} s")
     return (
         f"answered again after {took_requests * 1000:.0f} ms, led after {led:.1f} s (lease {LEASE_SECONDS:.0f} s), "
         f"all programmed after {all_right:.1f} s")
