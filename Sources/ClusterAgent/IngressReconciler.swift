@@ -2,6 +2,7 @@ import Foundation
 package import KubernetesAPI
 package import KubernetesRuntime
 package import Logging
+import Synchronization
 
 /// Brings the GatewayRoute of one Ingress and the ledger in line with the Ingress.
 ///
@@ -48,6 +49,8 @@ package struct IngressReconciler: Reconciler {
     private let attempted: @Sendable (ObjectKey) -> Void
     private let ownWrites = OwnWrites()
     private let firstStatus: FirstStatus
+    /// GatewayRoutes that somebody else has deleted.
+    private let vanished = Vanished()
     private let time = MonotonicTime(ContinuousClock())
     private let logger: Logger
 
@@ -82,6 +85,13 @@ package struct IngressReconciler: Reconciler {
             try await world.ingressStatus?.reconcile(ingress, programmed: false)
             throw error
         }
+        if existing == nil, vanished.contains(key) {
+            guard try await isThere(ingress) else {
+                note(world.ledger.remove(ingress: key))
+                return .done
+            }
+            vanished.remove(key)
+        }
         let extracted = IngressExtraction(ingress, settings: settings.extraction, service: world.services.get)
         let createdAt = ingress.metadata.creationTimestamp ?? .distantFuture
         let observation = world.observation()
@@ -110,6 +120,16 @@ package struct IngressReconciler: Reconciler {
         guard let programmed = written.status?.condition(.programmed) else { return .requeue(after: written.lookAgain) }
         try await list(ingress, programmed)
         return .done
+    }
+
+    /// A GatewayRoute goes with its Ingress, and the watches of the two may tell of that in either order. Before it is made
+    /// again the API server is asked; otherwise agent and garbage collector would take turns until the cache knows.
+    private func isThere(_ ingress: Ingress) async throws -> Bool {
+        do {
+            return try await world.client.get(Ingress.self, ingress.key).metadata.uid == ingress.metadata.uid
+        } catch let error as KubernetesError where error.kind == .notFound {
+            return false
+        }
     }
 
     private func list(_ ingress: Ingress, _ programmed: Condition) async throws {
@@ -193,6 +213,7 @@ package struct IngressReconciler: Reconciler {
     private func withdraw(_ key: ObjectKey) async throws {
         note(world.ledger.remove(ingress: key))
         firstStatus.settled(key)
+        vanished.remove(key)
         guard let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key)), existing.isOurs else {
             return
         }
@@ -221,6 +242,7 @@ package struct IngressReconciler: Reconciler {
         case .added(let object), .updated(_, let object): return !ownWrites.observed(object)
         case .deleted(let object):
             ownWrites.observedDeletion(of: object)
+            vanished.insert(object.key)
             return true
         }
     }
@@ -234,4 +256,13 @@ struct ForeignGatewayRoute: Error, CustomStringConvertible {
         "GatewayRoute \(key) was not made by \(GatewayRoute.manager), so the Ingress is not served; delete it, "
             + "or label it \(GatewayRoute.managedByLabel)=\(GatewayRoute.manager) to hand it over"
     }
+}
+
+/// Keys of GatewayRoutes that are gone, until they are made again or their Ingresses are known to be gone, too.
+private final class Vanished: Sendable {
+    private let keys = Mutex<Set<ObjectKey>>([])
+
+    func insert(_ key: ObjectKey) { keys.withLock { _ = $0.insert(key) } }
+    func remove(_ key: ObjectKey) { keys.withLock { _ = $0.remove(key) } }
+    func contains(_ key: ObjectKey) -> Bool { keys.withLock { $0.contains(key) } }
 }
