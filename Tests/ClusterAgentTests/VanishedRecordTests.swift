@@ -32,7 +32,8 @@ struct VanishedRecordTests {
             let world = IngressReconciler.World(
                 client: client, ingresses: ingresses.store, services: services.store,
                 gatewayRoutes: StoreWriter<GatewayRoute>().store, ledger: ledger,
-                observation: { .init(finding: .init(clusterType: .private, reason: .noIngressController)) }, events: nil)
+                observation: { .init(finding: .init(clusterType: .private, reason: .noIngressController)) }, events: nil
+            )
             let settings = RoutePipeline.Settings(
                 clusterUUID: Sample.clusterUUID, extraction: try Sample.extractionSettings())
             let reconciler = IngressReconciler(
