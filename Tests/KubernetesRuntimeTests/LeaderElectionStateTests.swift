@@ -41,6 +41,17 @@ struct LeaderElectionStateTests {
         #expect(state.leadsUntil == .seconds(12))
     }
 
+    @Test("a renewal that is answered only after the leader's time was over does not bring it back")
+    func answeredTooLate() {
+        var state = State(identity: "me", settings: Self.settings)
+        _ = state.found(nil, now: .zero, date: date(0))
+        state.written(lease("me", 1), began: .zero, now: .zero)
+        _ = state.attempt(date: date(2))
+        state.written(lease("me", 2), began: .seconds(2), now: .seconds(11))
+        #expect(state.leadsUntil == nil)
+        #expect(state.mustRead)
+    }
+
     @Test("another's lease is taken over after it was seen unchanged for its duration, less the time between two looks")
     func takeOver() {
         var state = State(identity: "me", settings: Self.settings)

@@ -107,12 +107,15 @@ package struct LeaderElectionState: Sendable {
         return .update(self.spec(after: spec, date: date), resourceVersion: version)
     }
 
-    /// The server took what was written; `began` is when the request was sent off.
+    /// The server took what was written; `began` is when the request was sent off. A leader whose time was
+    /// over meanwhile has lost: whoever asked it in between was told so already.
     package mutating func written(_ lease: Lease, began: Duration, now: Duration) {
+        let isTooLate = leadsUntil.map { now >= $0 } ?? false
         observed = Observed(
             spec: lease.spec ?? Lease.Spec(), resourceVersion: lease.metadata.resourceVersion ?? "", since: now)
-        renewed = began
-        hasUnansweredWrite = false
+        renewed = isTooLate ? nil : began
+        // Then the lease is ours all the same, and has to be let go.
+        hasUnansweredWrite = isTooLate
     }
 
     /// Somebody else has written meanwhile: what is known is not true any more. A leader stays one until its time is
