@@ -99,16 +99,13 @@ struct ReloadTests {
                 if reloads.next() == 2 { throw Broken() }
                 return configuration
             } _: { client in
-                func fail() async {
-                    do {
-                        _ = try await client.get(Namespace.self, Self.key)
-                        Issue.record("the server answers 401")
-                    } catch {
-                        #expect((error as? KubernetesError)?.kind == .unauthorized)
-                    }
-                }
                 for count in 1...3 {
-                    for _ in 0..<5 { await fail() }
+                    for _ in 0..<5 {
+                        let error = await #expect(throws: KubernetesError.self) {
+                            try await client.get(Namespace.self, Self.key)
+                        }
+                        #expect(error?.kind == .unauthorized)
+                    }
                     #expect(reloads.value == count)
                     clock.advance(by: .seconds(10))
                 }
