@@ -73,8 +73,8 @@ let package = Package(
     targets: [
         // Pure: no sockets, no clocks, no tasks.
         library("Routing", []),
-        library("TunnelProtocol", ["Routing", nioCore, nioHTTP1, deque]),
-        library("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
+        library("TunnelProtocol", ["Routing", nioCore, deque]),
+        library("HTTPExchange", ["TunnelProtocol", nioCore]),
 
         // Event loops.
         library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, crypto]),

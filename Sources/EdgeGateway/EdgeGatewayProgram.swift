@@ -26,7 +26,7 @@ package enum EdgeGatewayProgram {
         let tunnels = TunnelRegistry()
         let store = InMemoryRouteStore(gatewayDomain: settings.gatewayDomain, timeToLive: settings.routeTTL)
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
-        let accessLog = AccessLog(logger: logger)
+        let accessLog = AccessLog(lines: settings.logLevel <= .info ? AccessLog.lines(format: settings.logFormat) : nil)
         var flow = FlowLimits()
         flow.budget = settings.tunnelMemory
 

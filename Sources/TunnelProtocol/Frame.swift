@@ -1,5 +1,4 @@
 package import NIOCore
-package import NIOHTTP1
 
 /// Names one exchange on a tunnel. The gateway counts up from 1 and never uses a number twice.
 package struct StreamID: Hashable, Sendable, Comparable, CustomStringConvertible {
@@ -29,7 +28,7 @@ package enum Frame: Equatable, Sendable {
 package enum HeaderBlock: Equatable, Sendable {
     case request(RequestHead)
     case response(ResponseHead)
-    case trailers(HTTPHeaders)
+    case trailers(HeaderFields)
 }
 
 /// The head of a request on its way to the cluster.
@@ -44,11 +43,11 @@ package struct RequestHead: Equatable, Sendable {
     /// Credit, in bytes, that the gateway grants for the answer's body.
     package var window: UInt32
     /// End-to-end fields in order, without `Host`.
-    package var fields: HTTPHeaders
+    package var fields: HeaderFields
 
     package init(
         method: String, authority: String, target: String, upgrade: String = "", window: UInt32 = 0,
-        fields: HTTPHeaders
+        fields: HeaderFields
     ) {
         self.method = method
         self.authority = authority
@@ -70,9 +69,9 @@ package struct ResponseHead: Equatable, Sendable {
     /// 100 to 999; below 200 another head follows, except for 101.
     package var status: UInt16
     /// End-to-end fields in order.
-    package var fields: HTTPHeaders
+    package var fields: HeaderFields
 
-    package init(status: UInt16, fields: HTTPHeaders) {
+    package init(status: UInt16, fields: HeaderFields) {
         self.status = status
         self.fields = fields
     }

@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 
 extension Multiplexer {
     /// Takes in one frame from the peer.
@@ -67,7 +66,7 @@ extension Multiplexer {
         return .responded(id, head, endStream: endStream)
     }
 
-    private mutating func receive(_ id: StreamID, trailers: HTTPHeaders, _ endStream: Bool) -> Action {
+    private mutating func receive(_ id: StreamID, trailers: HeaderFields, _ endStream: Bool) -> Action {
         guard var stream = streams[id] else { return unknown(id, "HEADERS") }
         guard stream.received == .body, endStream else {
             return .close(ProtocolViolation(.unexpectedFrame, "trailers outside the body of stream \(id)"))

@@ -1,6 +1,5 @@
 import DequeModule
 package import NIOCore
-import NIOHTTP1
 
 extension Multiplexer {
     /// What became of the streams that had their turn.

@@ -1,6 +1,5 @@
 import DequeModule
 package import NIOCore
-package import NIOHTTP1
 
 /// The streams of one tunnel: who may send what, how much, and in which order it leaves.
 ///
@@ -30,7 +29,7 @@ package struct Multiplexer {
         /// Bytes of a body arrived; report them with `consumed` once they are written onward.
         case data(StreamID, ByteBuffer, endStream: Bool)
         /// Trailers arrived; the peer's direction has ended.
-        case trailers(StreamID, HTTPHeaders)
+        case trailers(StreamID, HeaderFields)
         /// A request was not taken, and the peer was told so (agent only).
         case refused(StreamID, ResetCode, detail: String)
         /// The peer ended the stream.
@@ -83,6 +82,8 @@ package struct Multiplexer {
     /// Frames that answer the peer's (credit, resets) and wait to be sent; no credit bounds them.
     package internal(set) var waitingAnswers = 0
     package var hasReadyStreams: Bool { !ready.isEmpty }
+    /// Bytes of frames that are encoded already.
+    package var encodedBytes: Int { urgent.readableBytes }
     package func isOpen(_ id: StreamID) -> Bool { streams[id] != nil }
     /// Whether `open` could succeed now.
     package var acceptsStreams: Bool { !isDraining && streams.count < maxStreams }
@@ -118,7 +119,7 @@ package struct Multiplexer {
             case open
             /// END_STREAM on the last DATA.
             case plain
-            case trailers(HTTPHeaders)
+            case trailers(HeaderFields)
         }
 
         var chunks: Deque<ByteBuffer> = []
@@ -169,10 +170,19 @@ extension Multiplexer {
     }
 
     /// Queues bytes of a body. Returns whether the source may go on; if not, `write` reports when it may.
-    /// A stream that is gone takes everything and sends nothing.
+    /// A stream that is gone takes everything and sends nothing. Where both directions have ended with it the stream is
+    /// forgotten.
     package mutating func send(_ id: StreamID, _ bytes: ByteBuffer, endStream: Bool) -> Bool {
         guard var stream = streams[id] else { return true }
         precondition(stream.sent == .body && stream.outbound.isOpen, "DATA outside the body of stream \(id)")
+        if mayPassQueue(bytes, stream) {
+            urgent.writeDataFrameHeader(stream: id, length: bytes.readableBytes, endStream: endStream)
+            urgent.writeImmutableBuffer(bytes)
+            stream.sendWindow.spend(bytes.readableBytes)
+            if endStream { stream.sent = .ended }
+            update(id, stream)
+            return true
+        }
         if bytes.readableBytes > 0 {
             stream.outbound.chunks.append(bytes)
             stream.outbound.bytes += bytes.readableBytes
@@ -185,8 +195,15 @@ extension Multiplexer {
         return mayGoOn
     }
 
+    /// Whether DATA may be encoded at once, as most small bodies are: where no stream waits for its turn, and all that
+    /// waits to be sent is less than one turn, nobody is passed over by it.
+    private func mayPassQueue(_ bytes: ByteBuffer, _ stream: Stream) -> Bool {
+        ready.isEmpty && stream.outbound.bytes == 0 && bytes.readableBytes <= stream.sendWindow.credit
+            && urgent.readableBytes + bytes.readableBytes <= limits.turn
+    }
+
     /// Ends this side's direction with trailers, after what is queued.
-    package mutating func send(_ id: StreamID, trailers: HTTPHeaders) {
+    package mutating func send(_ id: StreamID, trailers: HeaderFields) {
         guard var stream = streams[id] else { return }
         precondition(stream.sent == .body && stream.outbound.isOpen, "trailers outside the body of stream \(id)")
         stream.outbound.end = trailers.isEmpty ? .plain : .trailers(trailers)

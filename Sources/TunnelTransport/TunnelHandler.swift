@@ -1,5 +1,4 @@
 package import NIOCore
-import NIOHTTP1
 import TunnelProtocol
 
 /// The tunnel on its event loop: bytes ↔ WebSocket messages ↔ frames ↔ streams.
@@ -242,10 +241,11 @@ package final class TunnelHandler: ChannelInboundHandler {
             stream.deliver(.holdBack)
             stream.endBurst()
         }
+        if !multiplexer.isOpen(id) { forget(id) }
         scheduleFlush()
     }
 
-    func send(_ id: StreamID, trailers: HTTPHeaders) {
+    func send(_ id: StreamID, trailers: HeaderFields) {
         let sendable = HeaderBlock.trailers(trailers).isSendable
         multiplexer.send(id, trailers: sendable ? trailers : [:])
         scheduleFlush()
@@ -300,7 +300,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     private func flushOutput() {
         guard let context else { return }
         while closeReason == nil, multiplexer.hasOutput, context.channel.isWritable {
-            let capacity = multiplexer.hasReadyStreams ? Self.messageSize / 4 : 1024
+            let capacity = multiplexer.hasReadyStreams ? Self.messageSize / 4 : multiplexer.encodedBytes
             var message = writer.startMessage(capacity: capacity, allocator: context.channel.allocator)
             let written = multiplexer.write(into: &message, limit: Self.messageSize)
             if message.readableBytes > 0 {

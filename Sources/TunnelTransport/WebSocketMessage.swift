@@ -1,3 +1,4 @@
+import Crypto
 package import NIOCore
 package import TunnelProtocol
 
@@ -174,7 +175,7 @@ struct WebSocketWriter {
     static let headerSpace = 14
 
     private let role: WebSocketRole
-    private var random = SystemRandomNumberGenerator()
+    private var keys = MaskingKeys()
 
     init(role: WebSocketRole) { self.role = role }
 
@@ -210,10 +211,25 @@ struct WebSocketWriter {
             index += 10
         }
         if role == .client {
-            let mask = UInt32.random(in: .min ... .max, using: &random)
+            let mask = keys.next()
             message.setInteger(mask, at: index, endianness: .host)
             message.applyMask(mask, at: payloadStart, length: length)
         }
+    }
+}
+
+/// Fresh unpredictable masking keys (RFC 6455 §5.3), taken from the system's generator many at a time: each time is a
+/// system call.
+private struct MaskingKeys {
+    private var keys: [UInt32] = []
+
+    mutating func next() -> UInt32 {
+        if keys.isEmpty {
+            SymmetricKey(size: .init(bitCount: 64 * UInt32.bitWidth)).withUnsafeBytes { bytes in
+                keys = Array(bytes.bindMemory(to: UInt32.self))
+            }
+        }
+        return keys.removeLast()
     }
 }
 

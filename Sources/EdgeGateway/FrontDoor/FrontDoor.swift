@@ -1,7 +1,6 @@
 package import HTTPExchange
 package import Logging
 package import NIOCore
-import NIOHTTP1
 import NIOPosix
 import ServiceLifecycle
 package import Settings
@@ -51,14 +50,7 @@ package struct FrontDoor: Service {
             .childChannelInitializer { channel in
                 connections.add(channel)
                 return channel.eventLoop.makeCompletedFuture {
-                    var encoder = HTTPResponseEncoder.Configuration()
-                    // The exchange frames its answers itself: it knows the request's method and version.
-                    encoder.automaticallySetFramingHeaders = false
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.configureHTTPServerPipeline(
-                        withPipeliningAssistance: true, withErrorHandling: true, withOutboundHeaderValidation: false,
-                        withEncoderConfiguration: encoder)
-                    try pipeline.addHandler(ProxyHandler(shared: shared))
+                    try channel.pipeline.syncOperations.addHandler(ProxyHandler(shared: shared))
                 }
             }
             .bind(host: listen.host, port: listen.port).get()
@@ -103,9 +95,14 @@ private final class OpenConnections: Sendable {
     }
 
     private func closeAll() {
-        for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
+        for channel in channels.withLock({ Array($0.values) }) {
+            channel.pipeline.fireUserInboundEventTriggered(EndConnection())
+        }
     }
 }
 
 /// Asks a connection to close as soon as no exchange is under way.
 struct DrainConnection: Sendable {}
+
+/// Asks a connection to close now, with a goodbye where its protocol has one.
+struct EndConnection: Sendable {}

@@ -1,10 +1,10 @@
 import ClusterAgent
 import NIOCore
 import NIOHTTP1
+import TunnelProtocol
 import Synchronization
 import TestSupport
 import Testing
-import TunnelProtocol
 
 @testable import TunnelTransport
 
@@ -38,7 +38,7 @@ final class FakeGateway: TunnelAdmission {
 
     /// A request on a stream, with a window for its answer.
     static func request(
-        _ id: UInt32 = 1, _ method: String = "GET", _ target: String = "/", fields: HTTPHeaders = [:], end: Bool = true
+        _ id: UInt32 = 1, _ method: String = "GET", _ target: String = "/", fields: HeaderFields = [:], end: Bool = true
     ) -> Frame {
         .headers(
             StreamID(id),

@@ -9,6 +9,7 @@ import Routing
 import ServiceLifecycle
 import Settings
 import Synchronization
+import Telemetry
 import TestSupport
 import Testing
 import TunnelProtocol
@@ -216,7 +217,7 @@ struct Parts: Sendable {
         let logger = gatewayLog.logger("gateway")
         let store = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
-        let accessLog = AccessLog(logger: logger)
+        let accessLog = AccessLog(lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
         let local = HostAndPort(host: "127.0.0.1", port: 0)
         return [
             accessLog, registry,

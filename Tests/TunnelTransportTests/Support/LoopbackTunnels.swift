@@ -1,11 +1,11 @@
 import NIOCore
+import TunnelProtocol
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import Synchronization
 import TestSupport
 import Testing
-import TunnelProtocol
 
 @testable import TunnelTransport
 
@@ -192,7 +192,7 @@ func withLoopback(
 extension Tunnel {
     /// Opens a stream on this tunnel's own event loop, or on another one.
     func openRecorded(
-        _ target: String = "/", endStream: Bool = true, on loop: (any EventLoop)? = nil, fields: HTTPHeaders = [:]
+        _ target: String = "/", endStream: Bool = true, on loop: (any EventLoop)? = nil, fields: HeaderFields = [:]
     ) async throws -> (RecordingReceiver, TunnelStream) {
         let loop = loop ?? eventLoop
         let receiver = RecordingReceiver()
