@@ -93,6 +93,30 @@ struct RoutePipelineTests {
         }
     }
 
+    @Test("Whatever a person makes of the owner references, the Ingress is the only controller again")
+    func ownerReferences() async throws {
+        struct Patch: Encodable {
+            struct Metadata: Encodable { var ownerReferences: [OwnerReference] }
+            var metadata: Metadata
+        }
+        try await PipelineWorld.run { world in
+            try await world.create(Sample.service("my-app", clusterIP: nil))
+            try await world.create(Sample.ingress("my-app"))
+            try await world.expect("my-app", .programmed, "Programmed")
+            let good = try #require(try await world.route("my-app")?.metadata.ownerReferences)
+            for edit in GatewayRoutePlanTests.OwnerEdit.allCases {
+                var references = good
+                edit.apply(to: &references)
+                _ = try await world.client.patch(
+                    GatewayRoute.self, Sample.key("my-app"), merge: Patch(metadata: .init(ownerReferences: references)))
+                try await eventually("\(edit) is put right") {
+                    try await world.route("my-app")?.metadata.ownerReferences == good
+                }
+            }
+            #expect(world.gateway.actions.filter { $0 == "delete" }.isEmpty, "it was never withdrawn")
+        }
+    }
+
     @Test("An external address turns the cluster public: routes go, status and Event say why; and back")
     func publicAndBack() async throws {
         try await PipelineWorld.run(loadBalancerGrace: .milliseconds(200)) { world in

@@ -54,12 +54,9 @@ package struct GatewayRoutePlan: Sendable {
 
     /// The object to apply, without status, or `nil` where the existing one is as it should be.
     package func object(existing: GatewayRoute?) -> GatewayRoute? {
-        let owner = OwnerReference(
-            apiVersion: Ingress.definition.apiVersion, kind: Ingress.definition.kind,
-            name: ingress.metadata.name ?? "", uid: ingress.metadata.uid ?? "", controller: true)
         let spec = GatewayRoute.Spec(ingressName: owner.name, clusterUUID: clusterUUID)
         if let existing, existing.hasOurLabel, existing.spec == spec,
-            existing.metadata.ownerReferences?.contains(where: { $0.uid == owner.uid && $0.controller == true }) == true
+            existing.metadata.ownerReferences?.contains(where: isOwner) == true
         {
             return nil
         }
@@ -68,6 +65,30 @@ package struct GatewayRoutePlan: Sendable {
                 name: ingress.metadata.name, namespace: ingress.metadata.namespace,
                 labels: [GatewayRoute.managedByLabel: GatewayRoute.manager], ownerReferences: [owner]),
             spec: spec)
+    }
+
+    /// All owner references that an existing object should have, or `nil` where applying `object` is enough.
+    ///
+    /// An object has one controller. Another one than the Ingress cannot be applied away, because server-side apply
+    /// leaves other managers' references alone and the server refuses a second controller. References that are not a
+    /// controller's are other people's business and stay.
+    package func ownerReferences(replacing existing: GatewayRoute?) -> [OwnerReference]? {
+        let references = existing?.metadata.ownerReferences ?? []
+        guard references.contains(where: { $0.controller == true && $0.uid != owner.uid }) else { return nil }
+        return references.filter { $0.controller != true && $0.uid != owner.uid } + [owner]
+    }
+
+    private var owner: OwnerReference {
+        OwnerReference(
+            apiVersion: Ingress.definition.apiVersion, kind: Ingress.definition.kind,
+            name: ingress.metadata.name ?? "", uid: ingress.metadata.uid ?? "", controller: true)
+    }
+
+    /// Whether a reference says what ours says. What it says beyond that, `blockOwnerDeletion`, is not ours.
+    private func isOwner(_ reference: OwnerReference) -> Bool {
+        var reference = reference
+        reference.blockOwnerDeletion = nil
+        return reference == owner
     }
 
     // MARK: The status
