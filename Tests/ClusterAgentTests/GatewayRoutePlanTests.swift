@@ -255,6 +255,24 @@ struct GatewayRoutePlanTests {
         #expect(taken.metadata.ownerReferences?.map(\.uid) == ["another"])
     }
 
+    @Test("No message is longer than the custom resource allows, however long the names are that it quotes")
+    func longMessages() throws {
+        let limit = try CustomResourceDefinitionTests.longestMessage()
+        #expect(limit == GatewayRoutePlan.longestMessage)
+        // The server counts characters of Unicode, not bytes.
+        let long = String(repeating: "é", count: limit)
+        let key = try Self.key()
+        let plan = try Self.plan { $0.rejections = [.init(key: key, reason: "QuotaExceeded", message: long)] }
+        let status = try #require(try Self.written(plan).status)
+        let message = try #require(status.condition(.programmed)).message
+        #expect(message.unicodeScalars.count == limit)
+        #expect(message.hasSuffix("é…"))
+        // And it is the same the next time.
+        var current = try Self.written(plan)
+        current.status = status
+        #expect(plan.status(current: current) == nil)
+    }
+
     @Test("An Ingress with hundreds of paths lists the first of them and counts all")
     func manyRoutes() throws {
         let paths = Dictionary(uniqueKeysWithValues: (0..<400).map { ("/\($0)", "my-app") })

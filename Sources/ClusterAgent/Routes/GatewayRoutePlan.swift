@@ -157,8 +157,12 @@ package struct GatewayRoutePlan: Sendable {
             type: type.rawValue, status: status, observedGeneration: current.metadata.generation,
             lastTransitionTime: previous?.status == status
                 ? previous?.lastTransitionTime ?? now : Date(timeIntervalSince1970: seconds),
-            reason: verdict.reason.rawValue, message: verdict.message)
+            reason: verdict.reason.rawValue, message: verdict.message.cut(toScalars: Self.longestMessage))
     }
+
+    /// What the custom resource allows, in Unicode scalars. Messages quote what people wrote into Ingresses, and what the
+    /// gateway answered; a status with a longer one would be refused as a whole, for ever.
+    package static let longestMessage = 32_768
 
     private func programmedVerdict(keeping current: GatewayRoute) -> ConditionVerdict<ProgrammedReason> {
         let verdict = programmedVerdict
@@ -200,6 +204,14 @@ package struct GatewayRoutePlan: Sendable {
     }
 
     private static func andMore(_ count: Int) -> String { count > 1 ? " (and \(count - 1) more)" : "" }
+}
+
+extension String {
+    /// The string itself, or as much of its beginning as fits with an ellipsis at the end.
+    fileprivate func cut(toScalars limit: Int) -> String {
+        guard utf8.count > limit, unicodeScalars.count > limit else { return self }
+        return String(String.UnicodeScalarView(unicodeScalars.prefix(limit - 1))) + "…"
+    }
 }
 
 extension GatewayRoute.ListedRoute {
