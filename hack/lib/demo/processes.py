@@ -27,7 +27,8 @@ _prctl = getattr(ctypes.CDLL(None), "prctl", None)
 def _end_with_parent() -> None:
     """Has the kernel kill a program when the thread that started it, the main one, is gone.
 
-    Otherwise the agents of a run that was killed would go on, and disturb the next one. Elsewhere than on Linux they do.
+    Otherwise the agents of a run that was killed would go on, and disturb the next one. Other systems than Linux have
+    no such thing.
     """
     if _prctl:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

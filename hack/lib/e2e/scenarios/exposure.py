@@ -13,8 +13,8 @@ from demo.world import CONTROLLER, CONTROLLER_NAMESPACE
 from ..expectations import event, is_unknown, programmed, simple_ingress, wait_condition, wait_status, withdrawn
 from ..world import E2EWorld
 
-# A controller that is found by its label, wherever it is: so the namespace that the usual installation has is left alone
-# by checks that are not about its name.
+# A controller that is found by its label, wherever it is: checks that are not about a well-known name leave the
+# namespace alone that the usual installation has.
 EDGE = "edge"
 LABELS = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
 # A target that nobody listens at is given up soon.
