@@ -9,7 +9,6 @@ import NIOSSL
 import Routing
 import ServiceLifecycle
 import Settings
-import Synchronization
 import TunnelProtocol
 import TunnelTransport
 
@@ -31,7 +30,7 @@ struct AgentCore: ServiceLifecycle.Service {
             elector: elector(), logger: logger)
         let tunnels = TunnelStatus()
         let connector = try connector(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
-        readiness.follow(pipeline, tunnels)
+        readiness.follow(pipeline) { tunnels.isConnected }
 
         let services =
             [.init(service: events)] + pipeline.services
@@ -151,33 +150,5 @@ struct AgentCore: ServiceLifecycle.Service {
                 guard (try? await Task.sleep(for: .seconds(2))) != nil else { return nil }
             }
         }
-    }
-}
-
-/// Why the agent is not ready.
-final class AgentReadiness: Sendable {
-    private let needsTunnel: Bool
-    private let parts = Mutex<(pipeline: RoutePipeline, tunnels: TunnelStatus)?>(nil)
-
-    init(needsTunnel: Bool) { self.needsTunnel = needsTunnel }
-
-    func follow(_ pipeline: RoutePipeline, _ tunnels: TunnelStatus) {
-        parts.withLock { $0 = (pipeline, tunnels) }
-    }
-
-    /// One sentence each; empty once the caches have synced and a tunnel is up, where one is needed. A replica that
-    /// stands by is ready to take over without one.
-    var reasons: [String] {
-        guard let (pipeline, tunnels) = parts.withLock({ $0 }) else { return ["the cluster's identity is not known"] }
-        var reasons: [String] = []
-        if !pipeline.hasSynced {
-            let missing = pipeline.unsyncedResources
-            reasons.append(
-                missing.isEmpty
-                    ? "routes are not known yet" : "caches have not synced: \(missing.joined(separator: ", "))"
-            )
-        }
-        if needsTunnel, pipeline.isLeading, !tunnels.isConnected { reasons.append("no tunnel is connected") }
-        return reasons
     }
 }

@@ -166,7 +166,16 @@ package struct IngressReconciler: Reconciler {
 
     private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws -> Written {
         var current = existing
-        if let object = plan.object(existing: existing) {
+        if let existing, let references = plan.ownerReferences(replacing: existing) {
+            // Only as long as nobody changes them again: a reference that came meanwhile must not be lost.
+            let patch = OwnerReferencesPatch(
+                metadata: .init(resourceVersion: existing.metadata.resourceVersion, ownerReferences: references))
+            current = try await ownWrites.write(existing.key) {
+                try await world.client.patch(
+                    GatewayRoute.self, existing.key, merge: patch, fieldManager: GatewayRoute.manager)
+            }
+        }
+        if let object = plan.object(existing: current) {
             current = try await ownWrites.write(object.key) {
                 // What is there is ours; what came to be there meanwhile may be somebody else's.
                 try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: existing != nil)
@@ -246,6 +255,15 @@ package struct IngressReconciler: Reconciler {
             return true
         }
     }
+}
+
+/// A merge patch, which replaces a list as a whole.
+private struct OwnerReferencesPatch: Encodable {
+    struct Metadata: Encodable {
+        var resourceVersion: String?
+        var ownerReferences: [OwnerReference]
+    }
+    var metadata: Metadata
 }
 
 /// A GatewayRoute that the agent did not make has the name of an Ingress.
