@@ -20,7 +20,13 @@ struct AgentCore: ServiceLifecycle.Service {
     let logger: Logger
 
     func run() async throws {
-        guard let clusterUUID = try await cancelWhenGracefulShutdown({ try await clusterUUID() }) else { return }
+        let identity = ClusterIdentity(client: client, logger: logger)
+        guard
+            let clusterUUID = try await cancelWhenGracefulShutdown({
+                if let uuid = settings.clusterUUID { return uuid }
+                return try await identity.read()
+            })
+        else { return }
         await reportMissingDefinition()
         let events = EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent",
@@ -124,31 +130,6 @@ struct AgentCore: ServiceLifecycle.Service {
                 """)
         } catch {
             // The caches will say so.
-        }
-    }
-
-    /// The UID of the namespace `kube-system` stands for the cluster where no identity is set. Waits for an API server
-    /// that is not there yet.
-    ///
-    /// - Returns: `nil` if the agent is told to stop before.
-    private func clusterUUID() async throws -> String? {
-        if let uuid = settings.clusterUUID { return uuid }
-        while true {
-            do {
-                let namespace = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
-                if let uid = namespace.metadata.uid { return uid }
-                throw SettingsError(
-                    setting: AgentSettings.Name.clusterUUID.rawValue,
-                    problem: "is not set, and the namespace kube-system has no uid to take its place")
-            } catch let error as KubernetesError {
-                guard error.isRetryable else {
-                    throw SettingsError(
-                        setting: AgentSettings.Name.clusterUUID.rawValue,
-                        problem: "is not set, and the namespace kube-system cannot be read in its place: \(error)")
-                }
-                logger.warning("Cluster identity not read yet", metadata: ["error": "\(error)"])
-                guard (try? await Task.sleep(for: .seconds(2))) != nil else { return nil }
-            }
         }
     }
 }

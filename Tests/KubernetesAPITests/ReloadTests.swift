@@ -85,6 +85,28 @@ struct ReloadTests {
         }
     }
 
+    @Test("a server that does not answer is looked up again, as one that refuses connections is")
+    func silentServer() async throws {
+        try await withScriptedServer { _, exchange in
+            try await exchange.hold()
+        } _: { old in
+            try await withScriptedServer { _, exchange in
+                try await exchange.reply(200, Self.object)
+            } _: { new in
+                func configuration(_ port: Int) -> KubernetesConfiguration {
+                    KubernetesConfiguration(server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port))
+                }
+                let moved = configuration(new.port)
+                let client = try KubernetesClient(
+                    configuration: configuration(old.port), reload: { moved }, logger: .silent, userAgent: "tests",
+                    options: .init(requestTimeout: .milliseconds(200), retry: .never))
+                _ = try await client.get(Namespace.self, Self.key)
+                try await client.shutdown()
+                #expect(old.requests.count == 1 && new.requests.count == 1)
+            }
+        }
+    }
+
     @Test("what has not changed is not read again for every refusal, and a file that is broken changes nothing")
     func rateLimited() async throws {
         struct Broken: Error {}
