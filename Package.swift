@@ -130,6 +130,12 @@ let package = Package(
             dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto], path: "Tests/TestSupport",
             swiftSettings: settings),
 
+        // The WebSocket layer alone, for hack/conformance.
+        .executableTarget(
+            name: "websocket-echo",
+            dependencies: ["TunnelTransport", "TunnelProtocol", nioCore, nioPosix, nioHTTP1, argumentParser],
+            path: "Tests/WebSocketEcho", swiftSettings: settings),
+
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
