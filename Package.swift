@@ -181,7 +181,9 @@ if Context.environment["FUZZING"] != nil {
     package.targets.append(
         .target(
             name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1], path: "Tests",
-            sources: ["Fuzz/TunnelFuzz.swift", "TunnelProtocolTests/Support/FuzzCase.swift"], swiftSettings: settings))
+            sources: ["Fuzz/TunnelFuzz.swift"]
+                + ["FuzzCase", "TunnelModel", "Choices", "Exchanges"].map { "TunnelProtocolTests/Support/\($0).swift" },
+            swiftSettings: settings))
     for target in package.targets { target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"])) }
     package.products = [.library(name: "TunnelFuzz", type: .static, targets: ["TunnelFuzz"])]
 }

@@ -346,7 +346,8 @@ package final class TunnelHandler: ChannelInboundHandler {
         write(goodbye, opcode: WebSocketOpcode.close)
         finish(reason)
         let channel = context.channel
-        if case .closedByPeer = reason {
+        // Once both have said goodbye the server ends the connection; the client waits for that (RFC 6455 §7.1.1).
+        if case .closedByPeer = reason, configuration.role == .gateway {
             channel.close(promise: nil)
         } else {
             let deadline = channel.eventLoop.scheduleTask(in: Self.goodbyeTimeout) { channel.close(promise: nil) }

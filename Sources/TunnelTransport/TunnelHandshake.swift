@@ -59,7 +59,8 @@ package enum TunnelHandshake {
     }
 
     /// Whether a 101 answers the request with this key, with this subprotocol and no extension (RFC 6455 §4.1).
-    package static func isAnswer(_ fields: HTTPHeaders, to key: String, subprotocol: String? = Self.subprotocol) -> Bool {
+    package static func isAnswer(_ fields: HTTPHeaders, to key: String, subprotocol: String? = Self.subprotocol) -> Bool
+    {
         fields["Sec-WebSocket-Accept"] == [accept(for: key)]
             && fields["Sec-WebSocket-Protocol"] == (subprotocol.map { [$0] } ?? [])
             && !fields.contains(name: "Sec-WebSocket-Extensions")

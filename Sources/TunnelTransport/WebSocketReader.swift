@@ -162,22 +162,19 @@ package struct WebSocketReader {
 
     /// Looks at what has arrived of a frame, still masked.
     private mutating func lookAhead(_ header: Header) throws(ProtocolViolation) {
-        let start = buffer.readerIndex + header.size
-        let arrived = min(buffer.writerIndex - start, header.payloadLength)
-        let key = header.mask.map { mask in withUnsafeBytes(of: mask) { Array($0) } } ?? [0, 0, 0, 0]
-        while seen < arrived {
-            guard let byte: UInt8 = buffer.getInteger(at: start + seen), text.accepts(byte ^ key[seen & 3]) else {
-                throw notUTF8
-            }
-            seen += 1
+        let arrived = min(buffer.readableBytes - header.size, header.payloadLength)
+        let isText = buffer.withUnsafeReadableBytes { bytes in
+            let payload = UnsafeRawBufferPointer(rebasing: bytes[header.size..<(header.size + arrived)])
+            return text.accepts(payload, from: seen, mask: header.mask ?? 0)
         }
+        guard isText else { throw notUTF8 }
+        seen = arrived
     }
 
     /// Looks at a fragment that is not the last one.
     private mutating func lookAt(_ payload: ByteBuffer) throws(ProtocolViolation) {
-        for byte in payload.readableBytesView.dropFirst(seen) {
-            guard text.accepts(byte) else { throw notUTF8 }
-        }
+        let isText = payload.withUnsafeReadableBytes { text.accepts($0, from: seen, mask: 0) }
+        guard isText else { throw notUTF8 }
     }
 
     private func utf8(_ payload: ByteBuffer) throws(ProtocolViolation) -> String {
@@ -202,7 +199,27 @@ struct UTF8Progress {
     /// What the next of them may be.
     private var range: ClosedRange<UInt8> = 0x80...0xBF
 
-    mutating func accepts(_ byte: UInt8) -> Bool {
+    /// Takes a payload from `start` on, under the mask as it lies in memory; ASCII eight bytes at a time.
+    mutating func accepts(_ payload: UnsafeRawBufferPointer, from start: Int, mask: UInt32) -> Bool {
+        let wide = UInt64(mask) | UInt64(mask) << 32
+        return withUnsafeBytes(of: mask) { key in
+            var position = start
+            while position < payload.count {
+                if missing == 0, position & 3 == 0, position + 8 <= payload.count {
+                    let word = payload.loadUnaligned(fromByteOffset: position, as: UInt64.self) ^ wide
+                    if word & 0x8080_8080_8080_8080 == 0 {
+                        position += 8
+                        continue
+                    }
+                }
+                guard accepts(payload[position] ^ key[position & 3]) else { return false }
+                position += 1
+            }
+            return true
+        }
+    }
+
+    private mutating func accepts(_ byte: UInt8) -> Bool {
         guard missing == 0 else {
             guard range.contains(byte) else { return false }
             missing -= 1

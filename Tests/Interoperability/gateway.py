@@ -108,6 +108,7 @@ class GatewayTestCase(unittest.IsolatedAsyncioTestCase):
             raise AssertionError(problems)
 
     async def asyncSetUp(self) -> None:
+        asyncio.get_running_loop().set_debug(False)
         self._contexts = contextlib.AsyncExitStack()
         self.addAsyncCleanup(self._contexts.aclose)
 

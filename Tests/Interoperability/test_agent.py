@@ -56,6 +56,9 @@ class Peer:
 
 
 class AgentAlone(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self) -> None:
+        asyncio.get_running_loop().set_debug(False)
+
     @contextlib.asynccontextmanager
     async def tunnel(self, handler: Callable[[Stream], Any], **more: Any) -> AsyncIterator[tuple[Peer, Agent]]:
         arrived: asyncio.Queue[Peer] = asyncio.Queue()
@@ -71,10 +74,11 @@ class AgentAlone(unittest.IsolatedAsyncioTestCase):
         async with serve(accept, "127.0.0.1", 0, subprotocols=[SUBPROTOCOL], compression=None) as server:
             port = server.sockets[0].getsockname()[1]
             async with Agent.dial(port, "token", "c", handler, tunnel=1, **more) as agent:
-                peer = await arrived.get()
-                yield peer, agent
-                over.set()
-                self.assertEqual(agent.failures, [])
+                try:
+                    yield await arrived.get(), agent
+                    self.assertEqual(agent.failures, [])
+                finally:
+                    over.set()
 
     async def test_the_hello_has_every_field(self) -> None:
         async with self.tunnel(None) as (peer, _):
@@ -91,7 +95,7 @@ class AgentAlone(unittest.IsolatedAsyncioTestCase):
             # It costs credit as any other answer does.
             self.assertEqual(len(peer.body(1)), 1)
             await peer.send(frames.encode(Window(1, 100)))
-            await peer.until(lambda: peer.frames[-1] == Data(1, b"", True))
+            await peer.until(lambda: peer.frames[-1] == Data(1, b"k", True))
 
     async def test_small_answers_pass_large_ones_and_turns_are_taken(self) -> None:
         async def handler(stream: Stream) -> None:

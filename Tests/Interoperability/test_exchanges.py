@@ -75,7 +75,7 @@ class Exchanges(GatewayTestCase):
         async with await Client.connect(self.gateway.front_port) as client:
             client.send_head("POST", host, "/", [("Content-Length", str(len(body)))])
             sending = asyncio.ensure_future(client.send(body))
-            # The credit of the protocol is used up, and no byte more comes, though megabytes wait, more than the sockets on the way hold.
+            # The credit of the protocol is used up, and no byte more comes, though more waits than the sockets hold.
             await self.eventually("the credit is used up", lambda: streams and streams[0].most_unread == REQUEST_CREDIT)
             self.assertFalse(sending.done())
             may_read.set()

@@ -95,7 +95,8 @@ class Vectors(unittest.TestCase):
 
     def test_the_reset_codes_are_those_of_the_page(self) -> None:
         rows = [line.split("|")[1:3] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-        listed = {int(code): name.strip(" `") for code, name in rows if code.strip().isdigit() and name.startswith(" `")}
+        codes = [(code, name) for code, name in rows if code.strip().isdigit() and name.startswith(" `")]
+        listed = {int(code): name.strip(" `") for code, name in codes}
         self.assertEqual(listed, dict(enumerate(frames.RESET_CODES)))
 
     def test_a_vector_cut_anywhere_is_truncated_or_ends_between_frames(self) -> None:

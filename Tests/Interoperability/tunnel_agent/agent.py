@@ -140,6 +140,7 @@ class Agent:
         """GOAWAY, the end of what is open, and goodbye."""
         self.streams.drain()
         await asyncio.gather(*(stream.gone.wait() for stream in list(self.streams.open.values())))
+        await self.streams.is_quiet.wait()
         await self.connection.close(1001, "going away")
 
     # The tunnel's tasks

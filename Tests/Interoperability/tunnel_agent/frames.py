@@ -260,7 +260,7 @@ def _go_away(_: int, __: bool, payload: bytes) -> Frame:
 _READERS = {
     0: (DATA_LIMIT, _data),
     1: (HEADERS_LIMIT, _headers),
-    2: (4, _window),
+    2: (MESSAGE_LIMIT, _window),
     3: (4 + DETAIL_LIMIT, _reset),
     4: (4 + DETAIL_LIMIT, _go_away),
 }

@@ -166,7 +166,11 @@ class Stream:
             self.credit -= len(chunk)
             self.bytes_waiting -= len(chunk)
             self._signal()
-            return Data(self.number, chunk)
+            ends = not self.waiting and isinstance(self._last, Data)
+            if ends:
+                self._last = None
+                self._end_answer()
+            return Data(self.number, chunk, ends)
         last, self._last = self._last, None
         if last:
             self._end_answer()
@@ -221,6 +225,8 @@ class Streams:
         self.gateway_is_draining = asyncio.Event()
         self.gateway_last_stream: Optional[int] = None
         self.has_output = asyncio.Event()
+        # Everything that could be sent was handed to the connection.
+        self.is_quiet = asyncio.Event()
         self._opened = opened
         self._urgent: deque[Frame] = deque()
         self._turns: deque[Stream] = deque()
@@ -255,7 +261,8 @@ class Streams:
         if not self.highest < number < 1 << 31:
             raise Violation("bad_stream_id", f"stream {number} after {self.highest}")
         self.highest = number
-        if self.draining or len(self.open) >= self.max_streams:
+        # Canaries (§9) are not counted.
+        if self.draining or len(self.open) >= self.max_streams and head.method != "CANARY":
             return self.urgent(Reset(number, "refused", "draining" if self.draining else "too many streams"))
         stream = Stream(self, number, head, end_stream)
         self.open[number] = stream
@@ -272,12 +279,16 @@ class Streams:
     def urgent(self, frame: Frame) -> None:
         """What leaves before any DATA."""
         self._urgent.append(frame)
-        self.has_output.set()
+        self._awake()
 
     def ready(self, stream: Stream) -> None:
         if stream not in self._turns:
             self._turns.append(stream)
+        self._awake()
+
+    def _awake(self) -> None:
         self.has_output.set()
+        self.is_quiet.clear()
 
     def forget(self, stream: Stream) -> bool:
         return self.open.pop(stream.number, None) is not None
@@ -301,4 +312,5 @@ class Streams:
                     self._turns.append(stream)
         if not message:
             self.has_output.clear()
+            self.is_quiet.set()
         return bytes(message)
