@@ -130,6 +130,12 @@ let package = Package(
             dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto], path: "Tests/TestSupport",
             swiftSettings: settings),
 
+        // The WebSocket layer alone, for hack/conformance.
+        .executableTarget(
+            name: "websocket-echo",
+            dependencies: ["TunnelTransport", "TunnelProtocol", nioCore, nioPosix, nioHTTP1, argumentParser],
+            path: "Tests/WebSocketEcho", swiftSettings: settings),
+
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
@@ -175,7 +181,9 @@ if Context.environment["FUZZING"] != nil {
     package.targets.append(
         .target(
             name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1], path: "Tests",
-            sources: ["Fuzz/TunnelFuzz.swift", "TunnelProtocolTests/Support/FuzzCase.swift"], swiftSettings: settings))
+            sources: ["Fuzz/TunnelFuzz.swift"]
+                + ["FuzzCase", "TunnelModel", "Choices", "Exchanges"].map { "TunnelProtocolTests/Support/\($0).swift" },
+            swiftSettings: settings))
     for target in package.targets { target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"])) }
     package.products = [.library(name: "TunnelFuzz", type: .static, targets: ["TunnelFuzz"])]
 }

@@ -24,6 +24,8 @@ package struct ProtocolViolation: Error, Hashable, Sendable, CustomStringConvert
         case wrongCluster = "wrong_cluster"
         /// The WebSocket framing (RFC 6455) was broken.
         case webSocket = "websocket"
+        /// A text message, or the reason of a close frame, that is not UTF-8.
+        case invalidText = "invalid_text"
         /// Control messages arrive faster than they can be handled.
         case controlFlood = "control_flood"
         /// No hello or welcome in time.

@@ -143,10 +143,10 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
     /// RFC 6455 §7.4.1.
     var webSocketCode: UInt16 {
         switch self {
-        case .disconnected, .closedByPeer, .silent: 1000
-        case .goingAway: 1001
-        case .violated: 1002
-        case .failed: 1011
+        case .disconnected, .closedByPeer, .silent: WebSocketClose.normal
+        case .goingAway: WebSocketClose.goingAway
+        case .violated(let violation): WebSocketClose.code(for: violation)
+        case .failed: WebSocketClose.internalError
         }
     }
 

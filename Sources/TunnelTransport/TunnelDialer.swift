@@ -119,16 +119,12 @@ private final class TunnelClientUpgrader: NIOHTTPClientProtocolUpgrader {
     }
 
     func addCustom(upgradeRequestHeaders fields: inout HTTPHeaders) {
-        fields.add(name: "Sec-WebSocket-Key", value: key)
-        fields.add(name: "Sec-WebSocket-Version", value: "13")
-        fields.add(name: "Sec-WebSocket-Protocol", value: TunnelHandshake.subprotocol)
+        fields.add(contentsOf: TunnelHandshake.question(key: key))
         fields.add(name: "Authorization", value: "Bearer \(token)")
     }
 
     func shouldAllowUpgrade(upgradeResponse: HTTPResponseHead) -> Bool {
-        upgradeResponse.headers["Sec-WebSocket-Accept"] == [TunnelHandshake.accept(for: key)]
-            && upgradeResponse.headers["Sec-WebSocket-Protocol"] == [TunnelHandshake.subprotocol]
-            && !upgradeResponse.headers.contains(name: "Sec-WebSocket-Extensions")
+        TunnelHandshake.isAnswer(upgradeResponse.headers, to: key)
     }
 
     func upgrade(context: ChannelHandlerContext, upgradeResponse: HTTPResponseHead) -> EventLoopFuture<Void> {

@@ -342,14 +342,12 @@ package final class TunnelHandler: ChannelInboundHandler {
         } else {
             flushOutput()
         }
-        var goodbye = ByteBuffer(integer: reason.webSocketCode)
-        // A control frame holds 125 bytes (RFC 6455 §5.5), two of which are the code; ours are ASCII but may quote.
-        let text = reason.description.unicodeScalars.lazy.map { $0.isASCII ? UInt8(ascii: $0) : UInt8(ascii: "?") }
-        goodbye.writeBytes(text.prefix(123))
+        let goodbye = WebSocketClose.payload(reason.webSocketCode, reason: reason.description)
         write(goodbye, opcode: WebSocketOpcode.close)
         finish(reason)
         let channel = context.channel
-        if case .closedByPeer = reason {
+        // Once both have said goodbye the server ends the connection; the client waits for that (RFC 6455 §7.1.1).
+        if case .closedByPeer = reason, configuration.role == .gateway {
             channel.close(promise: nil)
         } else {
             let deadline = channel.eventLoop.scheduleTask(in: Self.goodbyeTimeout) { channel.close(promise: nil) }

@@ -11,6 +11,14 @@ package enum TunnelHandshake {
     package static func check(_ head: HTTPRequestHead) throws(TunnelRefusal) {
         let path = head.uri.prefix { $0 != "?" }
         guard path == Self.path else { throw TunnelRefusal(.notFound, "tunnels are opened at \(Self.path)") }
+        try checkUpgrade(head)
+        guard head.headers[canonicalForm: "sec-websocket-protocol"].contains(where: { $0 == subprotocol }) else {
+            throw TunnelRefusal(.badRequest, "the subprotocol \(subprotocol) is not offered")
+        }
+    }
+
+    /// What of that is WebSocket's and not the tunnel's (RFC 6455 §4.2.1).
+    package static func checkUpgrade(_ head: HTTPRequestHead) throws(TunnelRefusal) {
         guard head.method == .GET else { throw TunnelRefusal(.methodNotAllowed, "tunnels are opened with GET") }
         guard head.headers[canonicalForm: "upgrade"].contains(where: { $0.lowercased() == "websocket" }),
             head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" })
@@ -20,9 +28,6 @@ package enum TunnelHandshake {
         }
         guard key(of: head) != nil else {
             throw TunnelRefusal(.badRequest, "Sec-WebSocket-Key is not 16 bytes of base64")
-        }
-        guard head.headers[canonicalForm: "sec-websocket-protocol"].contains(where: { $0 == subprotocol }) else {
-            throw TunnelRefusal(.badRequest, "the subprotocol \(subprotocol) is not offered")
         }
     }
 
@@ -35,13 +40,30 @@ package enum TunnelHandshake {
     }
 
     /// The fields of the 101 answer.
-    static func answer(to head: HTTPRequestHead) -> HTTPHeaders {
+    ///
+    /// - Parameter subprotocol: none where `nil`, which no tunnel does.
+    package static func answer(to head: HTTPRequestHead, subprotocol: String? = Self.subprotocol) -> HTTPHeaders {
         var fields = HTTPHeaders()
         fields.add(name: "Upgrade", value: "websocket")
         fields.add(name: "Connection", value: "upgrade")
         fields.add(name: "Sec-WebSocket-Accept", value: accept(for: key(of: head) ?? ""))
-        fields.add(name: "Sec-WebSocket-Protocol", value: subprotocol)
+        if let subprotocol { fields.add(name: "Sec-WebSocket-Protocol", value: subprotocol) }
         return fields
+    }
+
+    /// What asks for the upgrade in the request of an agent, but for its credentials.
+    package static func question(key: String, subprotocol: String? = Self.subprotocol) -> HTTPHeaders {
+        var fields: HTTPHeaders = ["Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13"]
+        if let subprotocol { fields.add(name: "Sec-WebSocket-Protocol", value: subprotocol) }
+        return fields
+    }
+
+    /// Whether a 101 answers the request with this key, with this subprotocol and no extension (RFC 6455 §4.1).
+    package static func isAnswer(_ fields: HTTPHeaders, to key: String, subprotocol: String? = Self.subprotocol) -> Bool
+    {
+        fields["Sec-WebSocket-Accept"] == [accept(for: key)]
+            && fields["Sec-WebSocket-Protocol"] == (subprotocol.map { [$0] } ?? [])
+            && !fields.contains(name: "Sec-WebSocket-Extensions")
     }
 
     private static func key(of head: HTTPRequestHead) -> String? {
@@ -57,7 +79,7 @@ package enum TunnelHandshake {
     }
 
     /// A fresh `Sec-WebSocket-Key`.
-    static func makeKey() -> String {
+    package static func makeKey() -> String {
         Data((0..<16).map { _ in UInt8.random(in: .min ... .max) }).base64EncodedString()
     }
 }

@@ -8,14 +8,12 @@ extension Multiplexer {
 
 @Suite("Two ends under a random schedule")
 struct MultiplexerScheduleTests {
-    private static let mostSteps = 20_000
-
     @Test("The schedules come across everything worth coming across")
     func coverage() {
         var seen: Set<TunnelModel.Occurrence> = []
         for seed in UInt64(0)..<40 {
-            var model = TunnelModel(seed: seed)
-            for _ in 0..<Self.mostSteps where !model.isDone { model.step() }
+            var model = TunnelModel(Choices(seed: seed))
+            _ = model.run()
             seen.formUnion(model.seen)
         }
         #expect(seen == Set(TunnelModel.Occurrence.allCases))
@@ -25,20 +23,15 @@ struct MultiplexerScheduleTests {
         "Every byte arrives once and in order, credit is kept to, and nothing is left behind",
         arguments: (0..<240).map { UInt64($0) })
     func schedule(seed: UInt64) {
-        var model = TunnelModel(seed: seed)
-        var steps = 0
-        while !model.isDone, model.failures.isEmpty, steps < Self.mostSteps {
-            model.step()
-            steps += 1
+        var model = TunnelModel(Choices(seed: seed))
+        #expect(model.run() == [], "seed \(seed)")
+    }
+
+    @Test("Given bytes make the choices, and the run ends when they are used up")
+    func given() {
+        for byte in UInt8(0)...255 {
+            var model = TunnelModel(Choices([UInt8](repeating: byte, count: 200)))
+            #expect(model.run() == [], "byte \(byte)")
         }
-        #expect(model.failures == [], "seed \(seed) after \(steps) steps")
-        #expect(
-            steps < Self.mostSteps, "seed \(seed) makes no progress: \(model.gateway.snapshot); \(model.agent.snapshot)"
-        )
-        model.exchangeAll()
-        #expect(model.gateway.snapshot == "0 streams, 0 reserved, 0 queued", "seed \(seed)")
-        #expect(model.agent.snapshot == "0 streams, 0 reserved, 0 queued", "seed \(seed)")
-        let complete = model.exchanges.values.filter { !$0.isReset }
-        #expect(complete.allSatisfy { $0.request.hasEnded && $0.response.hasEnded }, "seed \(seed)")
     }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOEmbedded
 import TestSupport
 import Testing
 import TunnelProtocol
@@ -180,6 +181,50 @@ struct TunnelEndingTests {
             try await eventually(within: .seconds(5), "it is given up") { pair.gatewayObserver.closed == [.silent] }
             try await bothClosed(pair)
             #expect(pair.agentObserver.closed == [.closedByPeer(code: 1000, reason: "silent")])
+        }
+    }
+
+    @Test("the gateway ends a connection once both have said goodbye; the agent leaves it that, for a second")
+    func whoEndsTheConnection() throws {
+        for role in [Multiplexer.Role.gateway, .agent] {
+            let channel = EmbeddedChannel()
+            try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+            let observer = RecordingObserver()
+            _ = try Tunnel.install(on: channel, configuration: TunnelConfiguration(role: role), observer: observer)
+            let peer: WebSocketRole = role == .gateway ? .client : .server
+            var writer = WebSocketWriter(role: peer)
+            var goodbye = writer.startMessage(capacity: 2, allocator: channel.allocator)
+            goodbye.writeInteger(WebSocketClose.goingAway)
+            writer.finish(&goodbye, opcode: WebSocketOpcode.close)
+            try channel.writeInbound(goodbye)
+
+            var reader = WebSocketReader(role: peer)
+            while let bytes = try channel.readOutbound(as: ByteBuffer.self) { reader.append(bytes) }
+            guard case .close(code: WebSocketClose.normal, _) = try reader.next() else {
+                Issue.record("\(role) does not answer")
+                return
+            }
+            #expect(observer.closed == [.closedByPeer(code: 1001, reason: "")])
+            #expect(channel.isActive == (role == .agent))
+            channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+            #expect(!channel.isActive, "\(role)")
+            _ = try? channel.finish()
+        }
+    }
+
+    @Test("text that is not UTF-8 closes the tunnel with 1007 and its own code")
+    func invalidText() async throws {
+        try await withLoopback { loopback in
+            let pair = try await loopback.connect()
+            pair.agent.writeRaw(opcode: WebSocketOpcode.text, ByteBuffer(bytes: [0xED, 0xA0, 0x80]), as: .client)
+            try await bothClosed(pair)
+            guard case .violated(let violation) = pair.gatewayObserver.closed.first,
+                case .closedByPeer(WebSocketClose.invalidPayload, _) = pair.agentObserver.closed.first
+            else {
+                Issue.record("closed as \(pair.gatewayObserver.closed) and \(pair.agentObserver.closed)")
+                return
+            }
+            #expect(violation.code == .invalidText)
         }
     }
 

@@ -101,6 +101,84 @@ struct WebSocketReaderTests {
         #expect(try read(wire) == [.text("€")])
     }
 
+    /// U+D800, a surrogate, between κόσμε and "edited".
+    static let spoiled: [UInt8] = Array("κόσμε".utf8) + [0xED, 0xA0, 0x80] + Array("edited".utf8)
+
+    @Test(
+        "a text is refused with its first byte that cannot be UTF-8, before the rest of its frame has arrived",
+        arguments: [0, 1, 7, 8, 9, 40])
+    func failFastInFrame(ascii: Int) throws {
+        let wire = Self.frame(0x81, [UInt8](repeating: 65, count: ascii) + Self.spoiled)
+        let header = 6
+        let firstWrong = ascii + "κόσμε".utf8.count + 1
+        for step in [1, 2, 3, 4, 5, 8, 11] {
+            var reader = WebSocketReader(role: .server)
+            var sent = 0
+            var refusedAfter: Int?
+            while sent < wire.count, refusedAfter == nil {
+                let chop = wire[sent..<min(sent + step, wire.count)]
+                sent += chop.count
+                reader.append(ByteBuffer(bytes: chop))
+                do throws(ProtocolViolation) {
+                    #expect(try reader.next() == nil)
+                } catch {
+                    #expect(error.code == .invalidText)
+                    refusedAfter = sent
+                }
+            }
+            let due = header + firstWrong + 1
+            #expect(refusedAfter == min((due + step - 1) / step * step, wire.count), "in steps of \(step)")
+        }
+    }
+
+    @Test("a fragment that cannot be UTF-8 is refused before the message has ended")
+    func failFastInFragments() throws {
+        let cut = "κόσμε".utf8.count + 1
+        var reader = WebSocketReader(role: .server)
+        reader.append(ByteBuffer(bytes: Self.frame(0x01, Array(Self.spoiled[..<cut]))))
+        #expect(try reader.next() == nil)
+        reader.append(ByteBuffer(bytes: Self.frame(0x00, Array(Self.spoiled[cut...]))))
+        let error = #expect(throws: ProtocolViolation.self) { try reader.next() }
+        #expect(error?.code == .invalidText)
+    }
+
+    @Test("every scalar value is taken byte by byte, and binary messages are not looked at")
+    func everyScalar() throws {
+        let text = [0x0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x3FFFF, 0x10FFFF]
+            .compactMap { Unicode.Scalar($0).map(String.init) }.joined()
+        for (opcode, payload) in [(UInt8(0x1), Array(text.utf8)), (0x2, Self.spoiled)] {
+            let wire = Self.frame(opcode, payload) + Self.frame(0x80, payload)
+            var reader = WebSocketReader(role: .server)
+            var messages: [WebSocketMessage] = []
+            for byte in wire {
+                reader.append(ByteBuffer(bytes: [byte]))
+                while let message = try reader.next() { messages.append(message) }
+            }
+            #expect(messages == [opcode == 1 ? .text(text + text) : .binary(ByteBuffer(bytes: payload + payload))])
+        }
+    }
+
+    @Test("the limits are a parameter, one for texts and one for the rest")
+    func limits() throws {
+        let payload = [UInt8](repeating: 65, count: 70_000)
+        for (opcode, limits) in [
+            (UInt8(0x81), WebSocketLimits(text: 70_000, binary: 0)), (0x82, WebSocketLimits(text: 0, binary: 70_000)),
+        ] {
+            for slack in [0, 1] {
+                var reader = WebSocketReader(
+                    role: .server,
+                    limits: WebSocketLimits(text: limits.text - slack, binary: limits.binary - slack))
+                reader.append(ByteBuffer(bytes: Self.frame(opcode, payload)))
+                if slack == 0 {
+                    #expect(try reader.next() != nil)
+                } else {
+                    let error = #expect(throws: ProtocolViolation.self) { try reader.next() }
+                    #expect(error?.code == .tooLarge)
+                }
+            }
+        }
+    }
+
     @Test("a close frame without a body has no code")
     func emptyClose() throws {
         #expect(try read(Self.frame(0x88, [])) == [.close(code: nil, reason: "")])
@@ -130,10 +208,14 @@ struct WebSocketReaderTests {
                 testDescription: "a message inside a message", wire: frame(0x01, [65]) + frame(0x81, [66])),
             Violation(testDescription: "opcode 3", wire: frame(0x83, [65])),
             Violation(testDescription: "opcode 11", wire: frame(0x8B, [])),
-            Violation(testDescription: "text that is not UTF-8", wire: frame(0x81, [0xC3, 0x28])),
-            Violation(testDescription: "text with a surrogate", wire: frame(0x81, [0xED, 0xA0, 0x80])),
-            Violation(testDescription: "text that ends in a character", wire: frame(0x81, [0xE2, 0x82])),
-            Violation(testDescription: "a close reason that is not UTF-8", wire: frame(0x88, [0x03, 0xE8, 0xFF])),
+            Violation(testDescription: "text that is not UTF-8", wire: frame(0x81, [0xC3, 0x28]), code: .invalidText),
+            Violation(
+                testDescription: "text with a surrogate", wire: frame(0x81, [0xED, 0xA0, 0x80]), code: .invalidText),
+            Violation(
+                testDescription: "text that ends in a character", wire: frame(0x81, [0xE2, 0x82]), code: .invalidText),
+            Violation(
+                testDescription: "a close reason that is not UTF-8", wire: frame(0x88, [0x03, 0xE8, 0xFF]),
+                code: .invalidText),
             Violation(
                 testDescription: "a message longer than allowed",
                 wire: frame(0x82, [], length: [127, 0, 0, 0, 0, 0, 4, 0, 1]), code: .tooLarge),

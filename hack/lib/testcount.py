@@ -1,4 +1,5 @@
-"""Runs every test (Swift's, and those of the Python modules beside this one) and ends with a plain count."""
+"""Runs every test (Swift's, those of the Python modules beside this one, and those of the tunnel's second
+implementation) and ends with a plain count."""
 
 from __future__ import annotations
 
@@ -59,8 +60,9 @@ def run_swift_tests() -> Count:
 
 
 def run_python_tests() -> Count:
-    library = ROOT / "hack" / "lib"
-    suite = unittest.defaultTestLoader.discover(str(library / "tests"), top_level_dir=str(library))
+    suite = unittest.TestSuite()
+    for top, tests in ((ROOT / "hack" / "lib", "tests"), (ROOT / "Tests", "Interoperability")):
+        suite.addTests(unittest.TestLoader().discover(str(top / tests), top_level_dir=str(top)))
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=1).run(suite)
     failed = len(result.failures) + len(result.errors)
     return Count(result.testsRun - failed - len(result.skipped), failed, len(result.skipped))

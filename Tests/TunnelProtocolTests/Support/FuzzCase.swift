@@ -4,18 +4,26 @@ import TunnelProtocol
 
 /// What the fuzzer runs on each input, and the ordinary tests on each input of its corpus.
 ///
-/// The first byte picks the part; the rest is what a hostile peer sends. Nothing may crash, and what can be read must
-/// be written again as it was.
+/// The first byte picks the part; the rest is what a hostile peer sends, or the choices of two honest ones. Nothing may
+/// crash, what can be read must be written again as it was, and between honest peers no byte may be lost.
 enum FuzzCase {
     static func run(_ input: UnsafeRawBufferPointer) {
         guard let part = input.first else { return }
         let rest = UnsafeRawBufferPointer(rebasing: input.dropFirst())
-        switch part % 4 {
+        switch part % 5 {
         case 0: frames(ByteBuffer(bytes: rest))
         case 1: control(String(decoding: rest, as: UTF8.self))
         case 2: conversation(ByteBuffer(bytes: rest), role: .gateway)
-        default: conversation(ByteBuffer(bytes: rest), role: .agent)
+        case 3: conversation(ByteBuffer(bytes: rest), role: .agent)
+        default: schedule(Array(rest))
         }
+    }
+
+    /// Two ends back to back, with users of streams whose every choice the input makes.
+    private static func schedule(_ choices: [UInt8]) {
+        var model = TunnelModel(Choices(choices))
+        let failures = model.run()
+        precondition(failures.isEmpty, failures.joined(separator: "; "))
     }
 
     /// What is read and may be sent is the same after a round trip.

@@ -49,7 +49,10 @@ struct TunnelModel {
         return buffer
     }()
 
-    var random: SeededGenerator
+    /// The most steps that a run may take.
+    private static let mostSteps = 20_000
+
+    var random: Choices
     var gateway: Multiplexer
     var agent: Multiplexer
     var toAgent: [ByteBuffer] = []
@@ -65,8 +68,8 @@ struct TunnelModel {
             answeredEarly
     }
 
-    init(seed: UInt64) {
-        random = SeededGenerator(seed: seed)
+    init(_ choices: Choices) {
+        random = choices
         var limits = FlowLimits()
         limits.openingWindow = [32, 64, 100].randomElement(using: &random).map { $0 * 1024 } ?? 0
         limits.largestWindow = 256 * 1024
@@ -81,6 +84,26 @@ struct TunnelModel {
     var isDone: Bool {
         toOpen == 0 && exchanges.values.allSatisfy(\.isDone) && toAgent.isEmpty && toGateway.isEmpty
             && !gateway.hasOutput && !agent.hasOutput
+    }
+
+    /// Takes steps until everything has arrived or something is wrong, and returns what that is.
+    mutating func run() -> [String] {
+        var steps = 0
+        while !isDone, failures.isEmpty, steps < Self.mostSteps {
+            step()
+            steps += 1
+        }
+        if steps == Self.mostSteps { failures.append("no progress: \(gateway.snapshot); \(agent.snapshot)") }
+        guard failures.isEmpty else { return failures }
+        exchangeAll()
+        for (side, mux) in [("gateway", gateway), ("agent", agent)]
+        where mux.snapshot != "0 streams, 0 reserved, 0 queued" {
+            failures.append("left behind at the \(side): \(mux.snapshot)")
+        }
+        for (id, exchange) in exchanges where !exchange.isReset {
+            if !exchange.request.hasEnded || !exchange.response.hasEnded { failures.append("\(id) has not ended") }
+        }
+        return failures
     }
 
     mutating func step() {

@@ -29,14 +29,6 @@ func encoded(_ frames: [Frame]) -> ByteBuffer {
     return buffer
 }
 
-/// All frames of a message.
-func frames(in message: ByteBuffer) throws -> [Frame] {
-    var reader = FrameReader(message)
-    var frames: [Frame] = []
-    while let frame = try reader.next() { frames.append(frame) }
-    return frames
-}
-
 /// What reading a message ends with.
 func violation(in message: ByteBuffer) -> ProtocolViolation.Code? {
     do {
@@ -47,21 +39,6 @@ func violation(in message: ByteBuffer) -> ProtocolViolation.Code? {
     }
 }
 
-/// A repeatable sequence (SplitMix64), so that a failure can be seen again by its seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 extension Multiplexer {
     /// Everything there is to send now, as frames.
     mutating func output(limit: Int = .max) throws -> [Frame] {
@@ -69,21 +46,6 @@ extension Multiplexer {
         _ = write(into: &message, limit: limit)
         return try frames(in: message)
     }
-
-    var snapshot: String { "\(streamCount) streams, \(reservedBytes) reserved, \(queuedBytes) queued" }
-}
-
-/// Short heads for transcripts.
-enum Heads {
-    static let get = RequestHead(method: "GET", authority: "a.com", target: "/", fields: [:])
-    static let post = RequestHead(method: "POST", authority: "a.com", target: "/", fields: [:])
-    static func get(window: UInt32) -> RequestHead {
-        var head = get
-        head.window = window
-        return head
-    }
-    static let ok = ResponseHead(status: 200, fields: ["Server": "x"])
-    static let earlyHints = ResponseHead(status: 103, fields: [:])
 }
 
 func text(_ text: String) -> ByteBuffer { ByteBuffer(string: text) }

@@ -1,0 +1,1 @@
+"""docs/tunnel-protocol.md proved against pipeops-gateway by an agent written from the page."""
