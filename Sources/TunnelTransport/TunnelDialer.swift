@@ -92,6 +92,8 @@ package struct TunnelDialer: Sendable {
         let pipeline = channel.pipeline.syncOperations
         if let tls {
             let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
+            // Beside the name, swift-nio-ssl takes a certificate for the address of the connection, which is the
+            // proxy's where there is one; a gateway that has only an address needs a server name then.
             let name = serverName ?? (isAddress ? nil : host)
             try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
         }

@@ -27,12 +27,13 @@ struct TunnelProxyTests {
         return (tunnel, observer)
     }
 
-    /// Server and client of the test's authority.
-    private static func contexts() throws -> (server: NIOSSLContext, client: NIOSSLContext) {
+    /// A client of the test's authority, and servers with a certificate for a name and with one for the address, too.
+    private static func contexts() throws -> (named: NIOSSLContext, server: NIOSSLContext, client: NIOSSLContext) {
         let certificates = try TestCertificates.made.get()
         var client = TLSConfiguration.makeClientConfiguration()
         client.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(certificates.authority.utf8)))
         return (
+            try NIOSSLContext(configuration: try certificates.namedServer.serverConfiguration()),
             try NIOSSLContext(configuration: try certificates.server.serverConfiguration()),
             try NIOSSLContext(configuration: client)
         )
@@ -70,7 +71,7 @@ struct TunnelProxyTests {
     @Test("TLS goes through the proxy to the gateway, under the name that the certificate must have")
     func tls() async throws {
         let contexts = try Self.contexts()
-        try await withLoopback(tls: contexts) { loopback in
+        try await withLoopback(tls: (contexts.named, contexts.client)) { loopback in
             try await ConnectProxy.run(.connect(port: loopback.port)) { proxy, port in
                 let named = Self.dialer(port, tls: contexts.client, serverName: TestCertificates.name)
                 let (tunnel, observer) = try await Self.dial(named)
