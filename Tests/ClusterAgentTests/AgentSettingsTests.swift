@@ -100,7 +100,9 @@ struct AgentSettingsTests {
 
     @Test("The proxy is the setting's, else the environment's for the gateway's scheme, unless the gateway is excluded")
     func proxy() throws {
-        func proxy(_ flags: [AgentSettings.Name: String?] = [:], _ environment: [String: String] = [:]) throws -> String? {
+        func proxy(_ flags: [AgentSettings.Name: String?] = [:], _ environment: [String: String] = [:]) throws
+            -> String?
+        {
             try settings(flags, environment: environment).gatewayProxy?.description
         }
         #expect(try proxy([:], ["HTTPS_PROXY": "http://upper:1", "HTTP_PROXY": "http://other:1"]) == "http://upper:1")

@@ -153,7 +153,9 @@ struct RouteSyncerTests {
             }
         }
         try bench.submit("a")
-        try await withRunning { try await syncer.run() } _: {
+        try await withRunning {
+            try await syncer.run()
+        } _: {
             let old = session("old")
             try await eventually("the old registry gets the set") { transcript("old").count == 1 }
             acknowledge("old")

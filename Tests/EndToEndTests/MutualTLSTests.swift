@@ -2,8 +2,8 @@ import Foundation
 import NIOCore
 import NIOSSL
 import Settings
-import Testing
 import TestSupport
+import Testing
 import TunnelTransport
 
 @testable import ClusterAgent
@@ -24,7 +24,9 @@ struct MutualTLSTests {
         }
 
         func path(_ name: String) -> String { folder.appending(path: name).path }
-        func write(_ name: String, _ text: String) throws { try Data(text.utf8).write(to: folder.appending(path: name)) }
+        func write(_ name: String, _ text: String) throws {
+            try Data(text.utf8).write(to: folder.appending(path: name))
+        }
         func writePair() throws {
             try write("tls.crt", certificates.client.certificate)
             try write("tls.key", certificates.client.key)

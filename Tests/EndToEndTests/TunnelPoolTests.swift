@@ -1,8 +1,8 @@
 import Foundation
 import NIOCore
 import NIOHTTP1
-import Testing
 import TestSupport
+import Testing
 import TunnelProtocol
 import TunnelTransport
 
@@ -154,7 +154,8 @@ struct TunnelPoolTests {
         }
     }
 
-    @Test("A token that is replaced leaves the tunnels alone; one that is refused is asked about slowly, and read again")
+    @Test(
+        "A token that is replaced leaves the tunnels alone; one that is refused is asked about slowly, and read again")
     func rotation() async throws {
         let gateway = FakeGateway { head in
             TunnelHandshake.bearerToken(head.headers) == "rotated"

@@ -14,7 +14,9 @@ final class FakeGateway: TunnelAdmission {
     struct Told: Sendable {
         var messages: [ControlMessage] = []
 
-        var number: Int? { messages.lazy.compactMap { if case .hello(let hello) = $0 { hello.tunnel } else { nil } }.first }
+        var number: Int? {
+            messages.lazy.compactMap { if case .hello(let hello) = $0 { hello.tunnel } else { nil } }.first
+        }
         var syncs: Int {
             messages.count { if case .ingressRoutes(let routes) = $0 { routes.action == .sync } else { false } }
         }

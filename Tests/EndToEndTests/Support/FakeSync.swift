@@ -44,7 +44,9 @@ final class FakeSync: RouteSyncing {
         try Task.checkCancellation()
     }
 
-    func received(_ ack: ControlMessage.IngressRoutesAck, from registry: String) { state.withLock { $0.acks.append(ack) } }
+    func received(_ ack: ControlMessage.IngressRoutesAck, from registry: String) {
+        state.withLock { $0.acks.append(ack) }
+    }
     func resyncRequested(reason: String, by registry: String) { state.withLock { $0.resyncs.append(reason) } }
 
     var standbyHeartbeat: ControlMessage.Heartbeat {

@@ -5,8 +5,8 @@ import NIOPosix
 import NIOSSL
 import Settings
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 import TunnelTransport
 
 /// An agent's pool against gateways that each have an address of their own.
@@ -26,7 +26,8 @@ struct PoolBench: Sendable {
 
 /// Runs an agent against these gateways for as long as `body` takes. The agent's chance always takes the first choice.
 func withPool(
-    _ gateways: [FakeGateway], _ options: StackOptions, tls: NIOSSLContext? = nil, backend script: @escaping Backend.Script = { _ in },
+    _ gateways: [FakeGateway], _ options: StackOptions, tls: NIOSSLContext? = nil,
+    backend script: @escaping Backend.Script = { _ in },
     _ body: @escaping @Sendable (PoolBench) async throws -> Void
 ) async throws {
     enum Ended { case body, service }
