@@ -153,8 +153,8 @@ let package = Package(
         tests(
             "ClusterAgent",
             [
-                "TestSupport", "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "DevCluster",
-                "EdgeGateway", yams, logging, metrics, metricsTestKit,
+                "TestSupport", "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport",
+                "DevCluster", "EdgeGateway", "Settings", nioCore, yams, logging, metrics, metricsTestKit,
             ]),
         tests(
             "EdgeGateway",
@@ -166,8 +166,8 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "TestSupport", "EdgeGateway", "ClusterAgent", "TunnelTransport", "TunnelProtocol", "Routing",
-                "HTTPExchange", "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, logging, crypto,
-                serviceLifecycle,
+                "HTTPExchange", "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                crypto, serviceLifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),

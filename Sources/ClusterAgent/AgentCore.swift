@@ -12,7 +12,7 @@ import Settings
 import TunnelProtocol
 import TunnelTransport
 
-/// What the agent is for: learns which cluster it is in, then keeps its routes and its tunnel.
+/// What the agent is for: learns which cluster it is in, then keeps its routes and its tunnels.
 struct AgentCore: ServiceLifecycle.Service {
     let settings: AgentSettings
     let client: KubernetesClient
@@ -35,12 +35,12 @@ struct AgentCore: ServiceLifecycle.Service {
             client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events,
             elector: elector(), logger: logger)
         let tunnels = TunnelStatus()
-        let connector = try connector(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
+        let pool = try pool(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
         readiness.follow(pipeline) { tunnels.isConnected }
 
         let services =
             [.init(service: events)] + pipeline.services
-            + [.init(service: connector), .init(service: pipeline.controller)]
+            + [.init(service: pool), .init(service: pipeline.controller)]
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
     }
 
@@ -57,9 +57,9 @@ struct AgentCore: ServiceLifecycle.Service {
         }
     }
 
-    private func connector(
+    private func pool(
         for pipeline: RoutePipeline, clusterUUID: String, tunnels: TunnelStatus
-    ) throws -> GatewayConnector {
+    ) throws -> TunnelPool {
         let group = MultiThreadedEventLoopGroup.singleton
         let upstream = UpstreamPools(
             group: group,
@@ -70,11 +70,9 @@ struct AgentCore: ServiceLifecycle.Service {
             forwarding: pipeline.forwarding)
         var flow = FlowLimits()
         flow.budget = settings.tunnelMemory
-        return GatewayConnector(
+        return TunnelPool(
             configuration: .init(
-                dialer: TunnelDialer(
-                    host: settings.gatewayURL.host, port: settings.gatewayURL.port, tls: try tls(),
-                    group: group),
+                tunnels: settings.tunnels, dialer: try dialer(group),
                 tunnel: TunnelConfiguration(role: .agent, maxStreams: settings.maxStreams, flow: flow),
                 hello: .init(
                     versions: [1], clusterUUID: clusterUUID, agentID: UUID().uuidString.lowercased(),
@@ -86,17 +84,23 @@ struct AgentCore: ServiceLifecycle.Service {
             upstream: upstream, waitFor: pipeline.controller, syncer: pipeline.syncer, status: tunnels, logger: logger)
     }
 
-    private func tls() throws -> NIOSSLContext? {
-        guard settings.gatewayURL.usesTLS else { return nil }
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.minimumTLSVersion = .tlsv12
-        if let file = settings.gatewayCAFile { configuration.trustRoots = .file(file) }
-        do {
-            return try NIOSSLContext(configuration: configuration)
-        } catch {
-            throw SettingsError(
-                setting: AgentSettings.Name.gatewayCAFile.rawValue, value: settings.gatewayCAFile,
-                problem: "cannot be used: \(error)")
+    /// Makes dialers, each with the certificates that the files hold at that moment.
+    private func dialer(_ group: any EventLoopGroup) throws -> @Sendable () throws -> TunnelDialer {
+        let url = settings.gatewayURL
+        let serverName = settings.gatewayServerName
+        let tls =
+            url.usesTLS
+            ? try GatewayTLS(authorityFile: settings.gatewayCAFile, client: settings.gatewayClientCertificate) : nil
+        let proxy = try settings.gatewayProxy.map { proxy in
+            TunnelProxy(
+                host: proxy.host, port: proxy.port,
+                tls: proxy.usesTLS ? try NIOSSLContext(configuration: .makeClientConfiguration()) : nil,
+                authorization: proxy.authorization?.reveal())
+        }
+        return {
+            TunnelDialer(
+                host: url.host, port: url.port, tls: try tls?.context(), serverName: serverName, proxy: proxy,
+                group: group)
         }
     }
 

@@ -43,6 +43,8 @@ package enum EdgeGatewayProgram {
                     listen: settings.agentListen, tls: try tls(settings.agentSecurity),
                     instanceID: settings.instanceID, gatewayDomain: settings.gatewayDomain.text,
                     heartbeatInterval: settings.heartbeatInterval,
+                    // The store is the memory of this process, and of no other that goes by the same name.
+                    registry: "\(settings.instanceID)/\(String(UInt64.random(in: .min ... .max), radix: 16))",
                     tunnel: TunnelConfiguration(role: .gateway, maxStreams: settings.maxStreams, flow: flow),
                     shutdownGrace: settings.shutdownGrace),
                 directory: directory, registry: registry, tunnels: tunnels, group: group, logger: logger,

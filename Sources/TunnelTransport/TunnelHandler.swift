@@ -16,7 +16,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     /// Bytes that may wait in the socket's buffer before another control message.
     private static let mostWaitingBytes = 4 * 1024 * 1024
     /// How long to wait for the other side's goodbye.
-    private static let goodbyeTimeout = TimeAmount.seconds(1)
+    package static let goodbyeTimeout = TimeAmount.seconds(1)
 
     private let configuration: TunnelConfiguration
     private let observer: any TunnelObserver

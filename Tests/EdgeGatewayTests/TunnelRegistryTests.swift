@@ -18,10 +18,10 @@ struct TunnelRegistryTests {
         func tunnelClosed(_ reason: TunnelCloseReason) {}
     }
 
-    private func tunnel(_ id: String, agent: String? = nil) throws -> ConnectedTunnel {
+    private func tunnel(_ id: String, agent: String? = nil, number: Int = 0) throws -> ConnectedTunnel {
         let tunnel = try Tunnel.install(
             on: EmbeddedChannel(), configuration: TunnelConfiguration(role: .gateway), observer: Deaf())
-        return ConnectedTunnel(id: id, tunnel: tunnel, agentID: agent ?? id)
+        return ConnectedTunnel(id: id, tunnel: tunnel, agentID: agent ?? id, number: number)
     }
 
     @Test("a cluster without a tunnel has none, and others' tunnels are not its own")
@@ -42,15 +42,16 @@ struct TunnelRegistryTests {
         }
     }
 
-    @Test("a tunnel takes the place of an older one of the same agent, and of no other")
+    @Test("a tunnel takes the place of an older one of the same agent and number, and of no other")
     func superseded() throws {
         let registry = TunnelRegistry()
         registry.add(try tunnel("1", agent: "x"), of: "a")
         registry.add(try tunnel("2", agent: "y"), of: "a")
         registry.add(try tunnel("3", agent: "x"), of: "b")
-        let gone = registry.add(try tunnel("4", agent: "x"), of: "a")
+        registry.add(try tunnel("4", agent: "x", number: 1), of: "a")
+        let gone = registry.add(try tunnel("5", agent: "x"), of: "a")
         #expect(gone.map(\.id) == ["1"])
-        #expect(Set(registry.all.map(\.id)) == ["2", "3", "4"])
+        #expect(Set(registry.all.map(\.id)) == ["2", "3", "4", "5"])
     }
 
     @Test("otherwise each has its turn, except the one to avoid")

@@ -9,12 +9,18 @@ package struct ConnectedTunnel: Sendable {
     package var tunnel: Tunnel
     /// The agent's process, as its hello names it.
     package var agentID: String
+    /// Which of the agent's tunnels this is, as its hello says.
+    package var number: Int
 
-    package init(id: String, tunnel: Tunnel, agentID: String) {
+    package init(id: String, tunnel: Tunnel, agentID: String, number: Int = 0) {
         self.id = id
         self.tunnel = tunnel
         self.agentID = agentID
+        self.number = number
     }
+
+    /// Whether this is the same tunnel of the same agent, dialled anew.
+    func takesThePlace(of older: ConnectedTunnel) -> Bool { agentID == older.agentID && number == older.number }
 }
 
 /// The tunnels of this instance by cluster, read synchronously by the data path.
@@ -49,16 +55,16 @@ package final class TunnelRegistry: Sendable {
         state.withLock { $0.tunnels[cluster]?.first }
     }
 
-    /// Puts a tunnel into the rotation, in place of an older one of the same agent: an agent dials anew only when it
-    /// has lost its tunnel, which may look alive from here for a while.
+    /// Puts a tunnel into the rotation, in place of an older one of the same agent and number: an agent dials that
+    /// number anew only when it has lost its tunnel, which may look alive from here for a while, or gives it up.
     ///
     /// - Returns: the tunnels that left the rotation.
     @discardableResult
     package func add(_ tunnel: ConnectedTunnel, of cluster: String) -> [ConnectedTunnel] {
         let (superseded, count) = state.withLock { state in
             var all = state.tunnels[cluster] ?? []
-            let superseded = all.filter { $0.agentID == tunnel.agentID }
-            all.removeAll { $0.agentID == tunnel.agentID }
+            let superseded = all.filter { tunnel.takesThePlace(of: $0) }
+            all.removeAll { tunnel.takesThePlace(of: $0) }
             all.append(tunnel)
             state.tunnels[cluster] = all
             return (superseded, all.count)

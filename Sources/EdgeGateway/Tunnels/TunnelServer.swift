@@ -16,18 +16,21 @@ package struct TunnelServer: Service {
         package var instanceID: String
         package var gatewayDomain: String
         package var heartbeatInterval: Duration
+        /// Names the store of routes, for agents whose tunnels reach several gateways; nil: all gateways share one.
+        package var registry: String?
         package var tunnel: TunnelConfiguration
         package var shutdownGrace: Duration
 
         package init(
             listen: HostAndPort, tls: NIOSSLContext?, instanceID: String, gatewayDomain: String,
-            heartbeatInterval: Duration, tunnel: TunnelConfiguration, shutdownGrace: Duration
+            heartbeatInterval: Duration, registry: String? = nil, tunnel: TunnelConfiguration, shutdownGrace: Duration
         ) {
             self.listen = listen
             self.tls = tls
             self.instanceID = instanceID
             self.gatewayDomain = gatewayDomain
             self.heartbeatInterval = heartbeatInterval
+            self.registry = registry
             self.tunnel = tunnel
             self.shutdownGrace = shutdownGrace
         }
@@ -93,7 +96,8 @@ package struct TunnelServer: Service {
         let identity = GatewaySession.Identity(
             clusterUUID: cluster, instanceID: configuration.instanceID, tunnelID: id,
             gatewayDomain: configuration.gatewayDomain,
-            heartbeatIntervalMilliseconds: Int(configuration.heartbeatInterval / .milliseconds(1)))
+            heartbeatIntervalMilliseconds: Int(configuration.heartbeatInterval / .milliseconds(1)),
+            registry: configuration.registry)
         return TunnelSession(identity: identity, registry: registry, tunnels: tunnels, logger: logger)
     }
 

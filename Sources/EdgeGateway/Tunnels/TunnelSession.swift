@@ -98,17 +98,21 @@ final class TunnelSession: TunnelObserver {
                     "Control message refused", metadata: ["code": "\(error.code)", "detail": "\(error.message)"])
             }
             send(message, tunnel)
-        case .establish(let welcome, let agentID, let agentVersion, let maxStreams):
-            tunnel.limitStreams(to: maxStreams)
+        case .establish(let welcome, let hello):
+            tunnel.limitStreams(to: hello.maxStreams)
             send(welcome, tunnel)
             let superseded = tunnels.add(
-                ConnectedTunnel(id: id, tunnel: tunnel, agentID: agentID), of: cluster)
+                ConnectedTunnel(id: id, tunnel: tunnel, agentID: hello.agentID, number: hello.tunnel), of: cluster)
             for old in superseded {
                 logger.info("Tunnel superseded", metadata: ["superseded": "\(old.id)"])
                 old.tunnel.drainAndClose(within: Self.supersededGrace)
             }
             logger.info(
-                "Tunnel established", metadata: ["agent": "\(agentID)", "agent_version": "\(agentVersion)"])
+                "Tunnel established",
+                metadata: [
+                    "agent": "\(hello.agentID)", "agent_version": "\(hello.agentVersion)",
+                    "number": .stringConvertible(hello.tunnel),
+                ])
             // It may have ended meanwhile: then nobody else takes it out of the rotation.
             if !tunnel.channel.isActive { tunnels.remove(id, of: cluster) }
         case .apply(let change):

@@ -10,8 +10,24 @@ import Testing
 
 /// A gateway that welcomes one agent after another and sends whatever frames the test wants.
 final class FakeGateway: TunnelAdmission {
+    /// What one tunnel's agent said, in control messages, from the first to the latest.
+    struct Told: Sendable {
+        var messages: [ControlMessage] = []
+
+        var number: Int? {
+            messages.lazy.compactMap { if case .hello(let hello) = $0 { hello.tunnel } else { nil } }.first
+        }
+        var syncs: Int {
+            messages.count { if case .ingressRoutes(let routes) = $0 { routes.action == .sync } else { false } }
+        }
+        var standbyHeartbeats: Int {
+            messages.count { if case .heartbeat(let beat) = $0 { beat.revision == -1 } else { false } }
+        }
+    }
+
     private struct State {
         var tunnels: [Tunnel] = []
+        var told: [Told] = []
         /// Frames from the agent, as text.
         var frames: [String] = []
         var errors: [String] = []
@@ -19,7 +35,27 @@ final class FakeGateway: TunnelAdmission {
     }
 
     private let state = Mutex(State())
+    private let instance: String
+    private let registry: String?
+    private let heartbeatInterval: Int
+    /// Answers a handshake in place of a tunnel, where it says so.
+    private let refusal: @Sendable (HTTPRequestHead) -> TunnelRefusal?
 
+    /// - Parameter heartbeatInterval: in milliseconds.
+    init(
+        instance: String = "fake", registry: String? = nil, heartbeatInterval: Int = 60_000,
+        refusal: @escaping @Sendable (HTTPRequestHead) -> TunnelRefusal? = { _ in nil }
+    ) {
+        self.instance = instance
+        self.registry = registry
+        self.heartbeatInterval = heartbeatInterval
+        self.refusal = refusal
+    }
+
+    /// By tunnel, in the order in which they came.
+    var told: [Told] { state.withLock { $0.told } }
+    /// In the order in which they came, those that have ended included.
+    var tunnels: [Tunnel] { state.withLock { $0.tunnels } }
     var frames: [String] { state.withLock { $0.frames } }
     var errors: [String] { state.withLock { $0.errors } }
     var closed: [TunnelCloseReason] { state.withLock { $0.closed } }
@@ -46,9 +82,18 @@ final class FakeGateway: TunnelAdmission {
             endStream: end)
     }
 
-    func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<Void, TunnelRefusal> { .success(()) }
+    func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<Void, TunnelRefusal> {
+        refusal(head).map { .failure($0) } ?? .success(())
+    }
     func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?) {}
-    func observer(for identity: Void) -> any TunnelObserver { Observer(gateway: self) }
+    func observer(for identity: Void) -> any TunnelObserver {
+        Observer(
+            gateway: self,
+            index: state.withLock { state in
+                state.told.append(Told())
+                return state.told.count - 1
+            })
+    }
     func configuration(for identity: Void) -> TunnelConfiguration { TunnelConfiguration(role: .gateway) }
 
     func accepted(_ tunnel: Tunnel, identity: Void, observer: any TunnelObserver, from remote: SocketAddress?) {
@@ -59,16 +104,19 @@ final class FakeGateway: TunnelAdmission {
         tunnel.send(
             .welcome(
                 .init(
-                    version: 1, instanceID: "fake", tunnelID: "t", gatewayDomain: "gateway.test",
-                    heartbeatIntervalMilliseconds: 60_000)))
+                    version: 1, instanceID: instance, tunnelID: "t", gatewayDomain: "gateway.test",
+                    heartbeatIntervalMilliseconds: heartbeatInterval, registry: registry)))
     }
 
     private struct Observer: TunnelObserver {
         let gateway: FakeGateway
+        let index: Int
 
         func tunnelReceived(_ text: String) -> Bool {
-            if case .message(.error(let error)) = ControlMessage.decode(text) {
-                gateway.state.withLock { $0.errors.append(error.code) }
+            guard case .message(let message) = ControlMessage.decode(text) else { return true }
+            gateway.state.withLock { state in
+                state.told[index].messages.append(message)
+                if case .error(let error) = message { state.errors.append(error.code) }
             }
             return true
         }
@@ -155,14 +203,14 @@ func withAgent(
     let gateway = FakeGateway()
     let listener = try await TunnelAcceptor.bind(
         host: "127.0.0.1", port: 0, tls: nil, admission: gateway, group: Loops.tunnels)
-    let connector = try parts.connector(options, port: try #require(listener.localAddress?.port))
+    let pool = try parts.pool(options, port: try #require(listener.localAddress?.port))
     try await withThrowingTaskGroup(of: Ended.self) { group in
         group.addTask {
             await backend.run(script)
             return .service
         }
         group.addTask {
-            try? await connector.run()
+            try? await pool.run()
             return .service
         }
         group.addTask {

@@ -31,7 +31,7 @@ final class FakeSync: RouteSyncing {
     func push(_ message: ControlMessage) { push.yield(message) }
 
     func runSession(
-        heartbeatInterval: Duration, send: @escaping @Sendable (ControlMessage) async throws -> Void
+        registry: String, heartbeatInterval: Duration, send: @escaping @Sendable (ControlMessage) async throws -> Void
     ) async throws {
         let sync = state.withLock { state in
             state.sessions += 1
@@ -44,6 +44,12 @@ final class FakeSync: RouteSyncing {
         try Task.checkCancellation()
     }
 
-    func received(_ ack: ControlMessage.IngressRoutesAck) { state.withLock { $0.acks.append(ack) } }
-    func resyncRequested(reason: String) { state.withLock { $0.resyncs.append(reason) } }
+    func received(_ ack: ControlMessage.IngressRoutesAck, from registry: String) {
+        state.withLock { $0.acks.append(ack) }
+    }
+    func resyncRequested(reason: String, by registry: String) { state.withLock { $0.resyncs.append(reason) } }
+
+    var standbyHeartbeat: ControlMessage.Heartbeat {
+        .init(metadata: .init(isPrivate: true, gatewayRoutes: 0), revision: -1, digest: "0000000000000000")
+    }
 }

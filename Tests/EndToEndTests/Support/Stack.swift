@@ -43,6 +43,12 @@ struct StackOptions: Sendable {
     var separateLoops = false
     var agentGrace = Duration.zero
     var gatewayGrace = Duration.zero
+    /// The agent's.
+    var tunnels = 1
+    /// Within which the agent dials the replacement of a drained tunnel.
+    var drainSpread = TimeAmount.milliseconds(20)
+    /// Changes whatever else the agent's pool is told.
+    var pool: @Sendable (inout TunnelPool.Configuration) -> Void = { _ in }
 }
 
 /// A gateway and an agent, connected, in this process.
@@ -134,7 +140,7 @@ func withStack(
             group.addTask {
                 await withTaskGroup(of: Void.self) { agent in
                     agent.addTask {
-                        try? await parts.connector(options, port: agentPort).run()
+                        try? await parts.pool(options, port: agentPort).run()
                         stack.agentHasEnded.set(true)
                     }
                     agent.addTask { for await _ in stop {} }
@@ -242,19 +248,24 @@ struct Parts: Sendable {
         return domain
     }
 
-    func connector(_ options: StackOptions, port: Int) throws -> GatewayConnector {
+    func pool(_ options: StackOptions, port: Int) throws -> TunnelPool {
         var tunnel = options.tunnel
         tunnel.role = .agent
-        return GatewayConnector(
-            configuration: .init(
-                dialer: TunnelDialer(host: "127.0.0.1", port: port, tls: nil, group: Loops.tunnels), tunnel: tunnel,
-                hello: .init(
-                    versions: [1], clusterUUID: options.agentCluster, agentID: "agent-1", agentVersion: "test",
-                    maxStreams: tunnel.maxStreams),
-                tokenFile: SecretFile(path: tokenFile.path, setting: "token-file"),
-                backoff: .init(first: .milliseconds(20), longest: .milliseconds(100), refused: .milliseconds(200)),
-                shutdownGrace: options.agentGrace),
-            upstream: upstream, syncer: sync, status: status, logger: agentLog.logger("agent"))
+        let dialer = TunnelDialer(host: "127.0.0.1", port: port, tls: nil, group: Loops.tunnels)
+        var configuration = TunnelPool.Configuration(
+            tunnels: options.tunnels, dialer: { dialer }, tunnel: tunnel,
+            hello: .init(
+                versions: [1], clusterUUID: options.agentCluster, agentID: "agent-1", agentVersion: "test",
+                maxStreams: tunnel.maxStreams),
+            tokenFile: SecretFile(path: tokenFile.path, setting: "token-file"),
+            backoff: .init(first: .milliseconds(20), longest: .milliseconds(100), refused: .milliseconds(200)),
+            shutdownGrace: options.agentGrace)
+        configuration.startSpread = .milliseconds(5)
+        configuration.drainSpread = options.drainSpread
+        options.pool(&configuration)
+        return TunnelPool(
+            configuration: configuration, upstream: upstream, syncer: sync, status: status,
+            logger: agentLog.logger("agent"))
     }
 }
 
