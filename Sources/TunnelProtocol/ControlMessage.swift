@@ -58,16 +58,19 @@ package enum ControlMessage: Hashable, Sendable {
         /// Hosts below `<cluster-uuid>.<gateway domain>` belong to the cluster.
         package var gatewayDomain: String
         package var heartbeatIntervalMilliseconds: Int
+        /// How often the gateway sends canaries; absent where it sends none.
+        package var canaryIntervalMilliseconds: Int?
 
         package init(
             version: Int, instanceID: String, tunnelID: String, gatewayDomain: String,
-            heartbeatIntervalMilliseconds: Int
+            heartbeatIntervalMilliseconds: Int, canaryIntervalMilliseconds: Int? = nil
         ) {
             self.version = version
             self.instanceID = instanceID
             self.tunnelID = tunnelID
             self.gatewayDomain = gatewayDomain
             self.heartbeatIntervalMilliseconds = heartbeatIntervalMilliseconds
+            self.canaryIntervalMilliseconds = canaryIntervalMilliseconds
         }
 
         private enum CodingKeys: String, CodingKey {
@@ -76,6 +79,7 @@ package enum ControlMessage: Hashable, Sendable {
             case tunnelID = "tunnel_id"
             case gatewayDomain = "gateway_domain"
             case heartbeatIntervalMilliseconds = "heartbeat_interval_ms"
+            case canaryIntervalMilliseconds = "canary_interval_ms"
         }
     }
 

@@ -55,16 +55,19 @@ package struct GatewaySession {
         package var tunnelID: String
         package var gatewayDomain: String
         package var heartbeatIntervalMilliseconds: Int
+        /// `nil` where no canaries are sent.
+        package var canaryIntervalMilliseconds: Int?
 
         package init(
             clusterUUID: String, instanceID: String, tunnelID: String, gatewayDomain: String,
-            heartbeatIntervalMilliseconds: Int
+            heartbeatIntervalMilliseconds: Int, canaryIntervalMilliseconds: Int? = nil
         ) {
             self.clusterUUID = clusterUUID
             self.instanceID = instanceID
             self.tunnelID = tunnelID
             self.gatewayDomain = gatewayDomain
             self.heartbeatIntervalMilliseconds = heartbeatIntervalMilliseconds
+            self.canaryIntervalMilliseconds = canaryIntervalMilliseconds
         }
     }
 
@@ -158,7 +161,8 @@ package struct GatewaySession {
                 .init(
                     version: 1, instanceID: identity.instanceID, tunnelID: identity.tunnelID,
                     gatewayDomain: identity.gatewayDomain,
-                    heartbeatIntervalMilliseconds: identity.heartbeatIntervalMilliseconds)),
+                    heartbeatIntervalMilliseconds: identity.heartbeatIntervalMilliseconds,
+                    canaryIntervalMilliseconds: identity.canaryIntervalMilliseconds)),
             agentID: hello.agentID, agentVersion: hello.agentVersion, maxStreams: hello.maxStreams)
     }
 

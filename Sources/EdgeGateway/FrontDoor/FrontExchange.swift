@@ -54,6 +54,9 @@ final class FrontExchange: StreamReceiver {
         if !machine.isOver, self.stream == nil { self.stream = stream }
     }
 
+    /// The gateway is ending: the answer says that the connection ends with it, where it has not begun yet.
+    func closeAfterwards() { clientKeepsAlive = false }
+
     // MARK: From the client
 
     func requestBody(_ bytes: ByteBuffer) {
@@ -96,7 +99,10 @@ final class FrontExchange: StreamReceiver {
             // Of an agent's replicas one may know a new route a moment before the others.
             if code == .refused || code == .notAdvertised, retryElsewhere(otherwise: failure) { return }
             end(machine.serverFailed(failure))
-        case .lost: end(machine.serverFailed(.tunnelLost))
+        case .lost:
+            // It may have been processed, or not: only what may be processed twice goes to another tunnel.
+            if isIdempotent, retryElsewhere(otherwise: .tunnelLost) { return }
+            end(machine.serverFailed(.tunnelLost))
         case .refused(let refusal):
             guard refusal != .headTooLarge else { return end(machine.serverFailed(.headerTooLarge)) }
             if retryElsewhere(otherwise: .overloaded) { return }
@@ -118,7 +124,15 @@ final class FrontExchange: StreamReceiver {
 
     func fail(_ failure: ExchangeFailure) { end(machine.serverFailed(failure)) }
 
-    /// A request that was certainly not processed goes to another tunnel, once, while all of it is at hand.
+    /// RFC 9110 §9.2.2.
+    private var isIdempotent: Bool {
+        switch record.method {
+        case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE": true
+        default: false
+        }
+    }
+
+    /// The request goes to another tunnel, once, while all of it is at hand.
     private func retryElsewhere(otherwise failure: ExchangeFailure) -> Bool {
         guard !machine.isOver, !machine.hasResponseHead, !hasSentBody, !hasRetried, let cluster = record.cluster else {
             return false

@@ -30,6 +30,8 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     /// How long a client may go on sending a request that is answered already.
     private static let lingerTime = TimeAmount.seconds(2)
+    /// How long a connection of an ending gateway has to be without a request to be closed: one may be on its way.
+    private static let drainIdleTime = TimeAmount.seconds(1)
 
     private let shared: ProxyContext
     private var context: ChannelHandlerContext?
@@ -42,15 +44,20 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var isClosing = false
     /// The end of the last answer, while the socket takes nothing more.
     private var deferredEnd: AnswerEnd?
-    /// The gateway is ending: no request after this one.
-    private var isDraining = false
+    /// The gateway is ending: no request after the next, or the one under way.
+    private var isDraining: Bool
+    /// Nor is one waited for.
+    private var closesWhenIdle = false
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var idleSince = NIODeadline.now()
     /// Bytes of answers that had not reached the socket when the timer last looked.
     private var lastUnsent = 0
 
-    init(shared: ProxyContext) { self.shared = shared }
+    init(shared: ProxyContext, isDraining: Bool = false) {
+        self.shared = shared
+        self.isDraining = isDraining
+    }
 
     // MARK: Channel events
 
@@ -100,10 +107,13 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event is DrainConnection else { return context.fireUserInboundEventTriggered(event) }
+        guard let drain = event as? ConnectionDrain else { return context.fireUserInboundEventTriggered(event) }
         isDraining = true
+        exchange?.closeAfterwards()
         deferredEnd?.reusable = false
-        if exchange == nil, unsentBytes == 0 { context.close(promise: nil) }
+        guard drain == .closeIfIdle else { return }
+        closesWhenIdle = true
+        if exchange == nil { ensureTimer(by: idleSince + Self.drainIdleTime) }
     }
 
     // MARK: Starting
@@ -111,6 +121,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     private func start(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         let exchange = FrontExchange(head: head, client: client, handler: self)
         self.exchange = exchange
+        if isDraining { exchange.closeAfterwards() }
         do throws(ExchangeFailure) {
             let target = try RequestTarget(head)
             exchange.record.host = target.host
@@ -142,9 +153,11 @@ final class ProxyHandler: ChannelDuplexHandler {
     ) {
         guard let context, let head = exchange.head else { return }
         let loop = context.eventLoop
-        guard let tunnel = shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) else {
-            exchange.fail(failure)
-            return
+        let tunnel: ConnectedTunnel
+        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) {
+        case .tunnel(let chosen): tunnel = chosen
+        case .full: return exchange.fail(.overloaded)
+        case .none: return exchange.fail(failure)
         }
         exchange.record.tunnel = tunnel.id
         exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.hasRequestBody, receiver: exchange, on: loop))
@@ -265,10 +278,12 @@ final class ProxyHandler: ChannelDuplexHandler {
             let unsent = unsentBytes
             if unsent > 0, unsent != lastUnsent { idleSince = .now() }
             lastUnsent = unsent
-            guard NIODeadline.now() - idleSince < shared.keepAlive else { return context.close(promise: nil) }
+            guard NIODeadline.now() - idleSince < keepAlive else { return context.close(promise: nil) }
         }
-        schedule(at: max(exchange?.deadline ?? idleSince + shared.keepAlive, .now() + .milliseconds(10)))
+        schedule(at: max(exchange?.deadline ?? idleSince + keepAlive, .now() + .milliseconds(10)))
     }
+
+    private var keepAlive: TimeAmount { closesWhenIdle ? Self.drainIdleTime : shared.keepAlive }
 }
 
 @available(*, unavailable)

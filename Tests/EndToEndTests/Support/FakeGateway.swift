@@ -16,6 +16,7 @@ final class FakeGateway: TunnelAdmission {
         var frames: [String] = []
         var errors: [String] = []
         var closed: [TunnelCloseReason] = []
+        var canaryInterval: Int?
     }
 
     private let state = Mutex(State())
@@ -29,11 +30,25 @@ final class FakeGateway: TunnelAdmission {
     func send(_ frames: Frame...) {
         var payload = ByteBuffer()
         for frame in frames { payload.writeFrame(frame) }
+        message(WebSocketOpcode.binary, payload)
+    }
+
+    /// A WebSocket message on the newest tunnel, whatever it holds.
+    func message(_ opcode: UInt8, _ payload: ByteBuffer) {
         var writer = WebSocketWriter(role: .server)
         var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
         message.writeImmutableBuffer(payload)
-        writer.finish(&message, opcode: WebSocketOpcode.binary)
+        writer.finish(&message, opcode: opcode)
         state.withLock { $0.tunnels.last }?.channel.writeAndFlush(message, promise: nil)
+    }
+
+    /// Ends the tunnel, and tells those to come that it will send canaries.
+    func announceCanaries(everyMilliseconds interval: Int) {
+        let tunnel = state.withLock { state in
+            state.canaryInterval = interval
+            return state.tunnels.last
+        }
+        tunnel?.close(.goingAway)
     }
 
     /// A request on a stream, with a window for its answer.
@@ -55,12 +70,15 @@ final class FakeGateway: TunnelAdmission {
         // Before the tunnel's own handler, which knows nothing of the streams that the test opens.
         let tap = FrameTap { [self] frame in state.withLock { $0.frames.append(frame) } }
         try? tunnel.channel.pipeline.syncOperations.addHandler(tap, position: .first)
-        state.withLock { $0.tunnels.append(tunnel) }
+        let canaryInterval = state.withLock { state in
+            state.tunnels.append(tunnel)
+            return state.canaryInterval
+        }
         tunnel.send(
             .welcome(
                 .init(
                     version: 1, instanceID: "fake", tunnelID: "t", gatewayDomain: "gateway.test",
-                    heartbeatIntervalMilliseconds: 60_000)))
+                    heartbeatIntervalMilliseconds: 60_000, canaryIntervalMilliseconds: canaryInterval)))
     }
 
     private struct Observer: TunnelObserver {
