@@ -77,7 +77,7 @@ let package = Package(
         library("HTTPExchange", ["TunnelProtocol", nioCore]),
 
         // Event loops.
-        library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, crypto]),
+        library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, crypto, metrics]),
 
         // Kubernetes, with no word about ingresses or tunnels in the runtime.
         library(

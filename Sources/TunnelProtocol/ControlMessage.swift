@@ -75,19 +75,22 @@ package enum ControlMessage: Hashable, Sendable {
         /// Hosts below `<cluster-uuid>.<gateway domain>` belong to the cluster.
         package var gatewayDomain: String
         package var heartbeatIntervalMilliseconds: Int
+        /// How often the gateway sends canaries; absent where it sends none.
+        package var canaryIntervalMilliseconds: Int?
         /// Names the store of routes that this gateway reads and writes: gateways that name the same one, or none,
         /// share it, and what one of them was told all of them know.
         package var registry: String?
 
         package init(
             version: Int, instanceID: String, tunnelID: String, gatewayDomain: String,
-            heartbeatIntervalMilliseconds: Int, registry: String? = nil
+            heartbeatIntervalMilliseconds: Int, canaryIntervalMilliseconds: Int? = nil, registry: String? = nil
         ) {
             self.version = version
             self.instanceID = instanceID
             self.tunnelID = tunnelID
             self.gatewayDomain = gatewayDomain
             self.heartbeatIntervalMilliseconds = heartbeatIntervalMilliseconds
+            self.canaryIntervalMilliseconds = canaryIntervalMilliseconds
             self.registry = registry
         }
 
@@ -97,6 +100,7 @@ package enum ControlMessage: Hashable, Sendable {
             case tunnelID = "tunnel_id"
             case gatewayDomain = "gateway_domain"
             case heartbeatIntervalMilliseconds = "heartbeat_interval_ms"
+            case canaryIntervalMilliseconds = "canary_interval_ms"
         }
     }
 

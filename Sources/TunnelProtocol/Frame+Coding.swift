@@ -166,6 +166,8 @@ extension ResponseHead {
 /// Cuts the payload of a WebSocket binary message into frames.
 package struct FrameReader {
     private var message: ByteBuffer
+    /// Frames of unknown types so far.
+    package private(set) var passedOver = 0
 
     package init(_ message: ByteBuffer) { self.message = message }
 
@@ -182,6 +184,7 @@ package struct FrameReader {
             if let frame = try Self.decode(type: type, flags: flags, stream: StreamID(stream), payload: &payload) {
                 return frame
             }
+            passedOver += 1
         }
         return nil
     }

@@ -8,6 +8,9 @@ package struct StreamID: Hashable, Sendable, Comparable, CustomStringConvertible
 
     package var description: String { String(rawValue) }
     package static func < (lhs: Self, rhs: Self) -> Bool { lhs.rawValue < rhs.rawValue }
+
+    /// In GOAWAY: the tunnel is about to end, and streams may still be opened (as in RFC 9113 §6.8).
+    static let announcement = StreamID(UInt32(Int32.max))
 }
 
 /// The unit on the wire: one or more make up a WebSocket binary message. See `docs/tunnel-protocol.md`, "Frames".
@@ -20,7 +23,8 @@ package enum Frame: Equatable, Sendable {
     case window(StreamID, increment: UInt32)
     /// Ends a stream at once, in both directions.
     case reset(StreamID, ResetCode, detail: String)
-    /// The sender accepts no stream above `lastStreamID`; those at or below it go on.
+    /// The sender opens, or accepts, no stream above `lastStreamID`; those at or below it go on. 2³¹−1 from the gateway
+    /// announces only that the next one will say so.
     case goAway(lastStreamID: StreamID, detail: String)
 }
 

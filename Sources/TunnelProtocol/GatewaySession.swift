@@ -55,18 +55,21 @@ package struct GatewaySession {
         package var tunnelID: String
         package var gatewayDomain: String
         package var heartbeatIntervalMilliseconds: Int
+        /// `nil` where no canaries are sent.
+        package var canaryIntervalMilliseconds: Int?
         /// As in the welcome.
         package var registry: String?
 
         package init(
             clusterUUID: String, instanceID: String, tunnelID: String, gatewayDomain: String,
-            heartbeatIntervalMilliseconds: Int, registry: String? = nil
+            heartbeatIntervalMilliseconds: Int, canaryIntervalMilliseconds: Int? = nil, registry: String? = nil
         ) {
             self.clusterUUID = clusterUUID
             self.instanceID = instanceID
             self.tunnelID = tunnelID
             self.gatewayDomain = gatewayDomain
             self.heartbeatIntervalMilliseconds = heartbeatIntervalMilliseconds
+            self.canaryIntervalMilliseconds = canaryIntervalMilliseconds
             self.registry = registry
         }
     }
@@ -163,7 +166,7 @@ package struct GatewaySession {
                     version: 1, instanceID: identity.instanceID, tunnelID: identity.tunnelID,
                     gatewayDomain: identity.gatewayDomain,
                     heartbeatIntervalMilliseconds: identity.heartbeatIntervalMilliseconds,
-                    registry: identity.registry)),
+                    canaryIntervalMilliseconds: identity.canaryIntervalMilliseconds, registry: identity.registry)),
             hello: hello)
     }
 

@@ -22,14 +22,18 @@ package protocol TunnelAdmission: Sendable {
 package enum TunnelAcceptor {
     /// Binds and returns the listening channel; closing it stops the listener and leaves the tunnels alone.
     ///
-    /// - Parameter tls: `nil` for plain text.
+    /// - Parameters:
+    ///   - tls: `nil` for plain text.
+    ///   - reusePort: whether another process may listen on the same port, too (`SO_REUSEPORT`).
     package static func bind(
-        host: String, port: Int, tls: NIOSSLContext?, admission: some TunnelAdmission, group: any EventLoopGroup,
+        host: String, port: Int, tls: NIOSSLContext?, reusePort: Bool = false, admission: some TunnelAdmission,
+        group: any EventLoopGroup,
         handshakeTimeout: TimeAmount = .seconds(10)
     ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(SharedPort.option, value: reusePort ? 1 : 0)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: TunnelSocket.writeWaterMark)
             .childChannelOption(.recvAllocator, value: TunnelSocket.receiveAllocator)

@@ -1,4 +1,4 @@
-package import NIOCore
+import NIOCore
 package import NIOSSL
 
 /// An HTTP proxy that connects to the gateway on request (CONNECT, RFC 9110 §9.3.6).

@@ -97,6 +97,15 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: .init(
+            """
+            How often each tunnel is tried with a small stream; 0 for never. A tunnel that does not answer is closed. \
+            Default: 5s. [PIPEOPS_GATEWAY_CANARY_INTERVAL]
+            """,
+            valueName: "duration"))
+    var canaryInterval: String?
+
+    @Option(
+        help: .init(
             "How long routes live without a heartbeat of their cluster. Default: 5m. [PIPEOPS_GATEWAY_ROUTE_TTL]",
             valueName: "duration"))
     var routeTTL: String?
@@ -118,6 +127,25 @@ struct LimitOptions: ParsableArguments {
             "How long open requests may take to end after SIGTERM. Default: 30s. [PIPEOPS_GATEWAY_SHUTDOWN_GRACE]",
             valueName: "duration"))
     var shutdownGrace: String?
+
+    @Option(
+        help: .init(
+            """
+            The longest that requests are not accepted at first, while agents connect and send their routes; needed \
+            where this gateway takes over from another. Default: 0, accept at once. [PIPEOPS_GATEWAY_WARM_UP]
+            """,
+            valueName: "duration"))
+    var warmUp: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            """
+            Whether another gateway process may listen on the same ports (SO_REUSEPORT), for a restart without a gap. \
+            Default: no. [PIPEOPS_GATEWAY_REUSE_PORT]
+            """
+    )
+    var reusePort: Bool?
 }
 
 struct OperationOptions: ParsableArguments {
@@ -184,12 +212,15 @@ extension GatewayCommand {
         case .responseTimeout: limits.responseTimeout
         case .idleTimeout: limits.idleTimeout
         case .heartbeatInterval: limits.heartbeatInterval
+        case .canaryInterval: limits.canaryInterval
         case .routeTTL: limits.routeTTL
         case .tunnelMemory: limits.tunnelMemory
         case .maxStreams: limits.maxStreams
         case .trustedProxies: Self.joined(front.trustedProxies)
         case .stripRequestHeaders: Self.joined(front.stripRequestHeaders)
         case .shutdownGrace: limits.shutdownGrace
+        case .reusePort: limits.reusePort.map(\.description)
+        case .warmUp: limits.warmUp
         case .instanceID: operation.instanceID
         case .logFormat: operation.logFormat
         case .logLevel: operation.logLevel

@@ -2,6 +2,7 @@ import Logging
 import Metrics
 import NIOCore
 import Synchronization
+import Telemetry
 import TunnelProtocol
 import TunnelTransport
 
@@ -33,6 +34,7 @@ final class AgentTunnelSession: TunnelObserver {
     private static let handshakeTimeout = TimeAmount.seconds(10)
     /// Messages that may wait; a gateway that sends faster than they are handled is cut off.
     private static let inboxSize = 256
+    private static let metricsInterval = Duration.seconds(5)
 
     private let hello: ControlMessage.Hello
     private let upstream: UpstreamPools
@@ -67,6 +69,9 @@ final class AgentTunnelSession: TunnelObserver {
         (inbox, post) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.inboxSize))
     }
 
+    /// Which of the agent's tunnels this is, as metrics name it.
+    private var slot: String { "0" }
+
     // MARK: On the event loop
 
     func tunnelReceived(_ text: String) -> Bool {
@@ -75,6 +80,7 @@ final class AgentTunnelSession: TunnelObserver {
     }
 
     func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
+        guard !head.isCanary else { return CanaryAnswer(endStream: endStream) }
         guard let pool = upstream.pool(on: tunnel.eventLoop) else { return nil }
         return UpstreamExchange(head: head, endStream: endStream, pool: pool, failures: failures)
     }
@@ -91,6 +97,7 @@ final class AgentTunnelSession: TunnelObserver {
     func tunnelClosed(_ reason: TunnelCloseReason) {
         // The end of the inbox is told even when it is full; the reason is kept beside it.
         closeReason.withLock { $0 = reason }
+        status.ended(reason)
         post.finish()
     }
 
@@ -131,6 +138,7 @@ final class AgentTunnelSession: TunnelObserver {
         tunnel.eventLoop.scheduleTask(in: Self.handshakeTimeout) { post.yield(.handshakeTimedOut) }
         await withTaskGroup(of: Void.self) { publishing in
             publishing.addTask { await self.failures.run() }
+            publishing.addTask { await self.follow(tunnel.vitals) }
             var action: AgentSession.Action? = machine.connected(hello)
             var events = inbox.makeAsyncIterator()
             repeat {
@@ -141,6 +149,9 @@ final class AgentTunnelSession: TunnelObserver {
                     establishedAt = .now()
                     registry = welcome.registry ?? ""
                     status.connected()
+                    if let interval = welcome.canaryIntervalMilliseconds {
+                        tunnel.expectCanaries(every: .milliseconds(Int64(min(interval, 3_600_000))))
+                    }
                     logger[metadataKey: "gateway"] = "\(welcome.instanceID)"
                     logger.info("Tunnel connected", metadata: ["tunnel": "\(welcome.tunnelID)"])
                     publishing.addTask { await self.followRole(on: tunnel, welcome) }
@@ -221,6 +232,14 @@ final class AgentTunnelSession: TunnelObserver {
         }
     }
 
+    /// Turns what the tunnel publishes into metrics until it is over.
+    private func follow(_ vitals: TunnelVitals) async {
+        let labels = [("tunnel", slot)]
+        var series = TunnelSeries(prefix: "agent_tunnel", counters: labels, gauges: labels)
+        repeat { series.update(vitals.latest) } while (try? await Task.sleep(for: Self.metricsInterval)) != nil
+        series.end(vitals.latest)
+    }
+
     private func send(_ message: ControlMessage, on tunnel: Tunnel) {
         logger.debug("Control message sent", metadata: ["message": "\(message.encoded())"])
         tunnel.send(message)
@@ -231,8 +250,20 @@ final class AgentTunnelSession: TunnelObserver {
 package final class TunnelStatus: Sendable {
     private let live = Mutex(0)
     private let gauge = Meter(label: "agent_tunnels_connected")
+    private let violations = ReasonCounters(
+        "agent_tunnel_violations_total", reasons: ProtocolViolation.Code.allCases.map(\.rawValue))
+    private let canaryFailures = Counter(label: "agent_tunnel_canary_failures_total")
 
     package init() { gauge.set(0) }
+
+    /// A tunnel has ended, whoever closed it.
+    func ended(_ reason: TunnelCloseReason) {
+        switch reason {
+        case .violated(let violation): violations.count(violation.code.rawValue)
+        case .unresponsive: canaryFailures.increment()
+        default: break
+        }
+    }
 
     package var isConnected: Bool { live.withLock { $0 > 0 } }
     func connected() { change(by: 1) }

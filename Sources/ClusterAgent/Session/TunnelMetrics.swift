@@ -9,6 +9,8 @@ enum ReconnectReason: String, CaseIterable, Sendable {
     // A tunnel ended.
     case lost
     case silent
+    /// The gateway sent canaries before and sends none any more.
+    case unresponsive
     case closed
     case violation
     case failed
@@ -44,6 +46,7 @@ enum ReconnectReason: String, CaseIterable, Sendable {
         case .closedByPeer, .goingAway: self = .closed
         case .violated: self = .violation
         case .silent: self = .silent
+        case .unresponsive: self = .unresponsive
         case .failed: self = .failed
         }
     }
@@ -52,7 +55,7 @@ enum ReconnectReason: String, CaseIterable, Sendable {
     init(endOfHandshake reason: TunnelCloseReason) {
         switch reason {
         case .violated(let violation) where violation.code == .handshakeTimeout: self = .timeout
-        case .silent: self = .timeout
+        case .silent, .unresponsive: self = .timeout
         case .closedByPeer(Self.policyViolation, _): self = .unauthorized
         case .closedByPeer: self = .refused
         case .disconnected, .violated, .goingAway, .failed: self = .handshake

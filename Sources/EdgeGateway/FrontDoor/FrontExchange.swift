@@ -147,6 +147,7 @@ final class FrontExchange: StreamReceiver {
             if code.wasNeverProcessed, retryElsewhere(otherwise: failure) { return }
             end(machine.serverFailed(failure))
         case .lost:
+            // It may have been processed, or not: only what may be processed twice goes to another tunnel.
             if isRepeatable, retryElsewhere(otherwise: .tunnelLost) { return }
             if isUpgraded { tellRestart() }
             end(machine.serverFailed(.tunnelLost))

@@ -29,6 +29,8 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     /// How long a client may go on sending a request that is answered already.
     private static let lingerTime = TimeAmount.seconds(2)
+    /// How long a connection of an ending gateway has to be without a request to be closed: one may be on its way.
+    private static let drainIdleTime = TimeAmount.seconds(1)
 
     private let shared: ProxyContext
     private var context: ChannelHandlerContext?
@@ -42,15 +44,20 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var isReadPending = false
     private var isReadingParts = false
     private var isClosing = false
-    /// The gateway is ending: no request after this one.
-    private var isDraining = false
+    /// The gateway is ending: no request after the next, or the one under way.
+    private var isDraining: Bool
+    /// Nor is one waited for.
+    private var closesWhenIdle = false
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var idleSince = NIODeadline.now()
     /// Bytes of answers that had not reached the socket when the timer last looked.
     private var lastUnsent = 0
 
-    init(shared: ProxyContext) { self.shared = shared }
+    init(shared: ProxyContext, isDraining: Bool = false) {
+        self.shared = shared
+        self.isDraining = isDraining
+    }
 
     // MARK: Channel events
 
@@ -95,14 +102,16 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        switch event {
-        case is DrainConnection:
-            isDraining = true
-            if exchange == nil, context.unsentBytes == 0 { context.close(promise: nil) }
-        case is EndConnection:
+        guard let drain = event as? ConnectionDrain else { return context.fireUserInboundEventTriggered(event) }
+        isDraining = true
+        switch drain {
+        case .answerAndClose: break
+        case .closeIfIdle:
+            closesWhenIdle = true
+            if exchange == nil { ensureTimer(by: idleSince + Self.drainIdleTime) }
+        case .closeNow:
             exchange?.gatewayEnds()
             context.close(promise: nil)
-        default: context.fireUserInboundEventTriggered(event)
         }
     }
 
@@ -188,9 +197,11 @@ final class ProxyHandler: ChannelDuplexHandler {
     ) {
         guard let context, let head = exchange.head else { return }
         let loop = context.eventLoop
-        guard let tunnel = shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) else {
-            exchange.fail(failure)
-            return
+        let tunnel: ConnectedTunnel
+        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) {
+        case .tunnel(let chosen): tunnel = chosen
+        case .full: return exchange.fail(.overloaded)
+        case .none: return exchange.fail(failure)
         }
         exchange.record.tunnel = tunnel.id
         exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.keepsStreamOpen, receiver: exchange, on: loop))
@@ -309,10 +320,12 @@ final class ProxyHandler: ChannelDuplexHandler {
             let unsent = context.unsentBytes
             if unsent > 0, unsent != lastUnsent { idleSince = .now() }
             lastUnsent = unsent
-            guard NIODeadline.now() - idleSince < shared.keepAlive else { return context.close(promise: nil) }
+            guard NIODeadline.now() - idleSince < keepAlive else { return context.close(promise: nil) }
         }
-        schedule(at: max(exchange?.deadline ?? idleSince + shared.keepAlive, .now() + .milliseconds(10)))
+        schedule(at: max(exchange?.deadline ?? idleSince + keepAlive, .now() + .milliseconds(10)))
     }
+
+    private var keepAlive: TimeAmount { closesWhenIdle ? Self.drainIdleTime : shared.keepAlive }
 }
 
 @available(*, unavailable)

@@ -35,18 +35,40 @@ package final class TunnelRegistry: Sendable {
 
     package init() {}
 
-    /// A tunnel of the cluster: one on the given event loop if there is one, otherwise each in its turn.
+    /// What `choose` found.
+    package enum Chosen {
+        /// A stream is expected on it from now on.
+        case tunnel(ConnectedTunnel)
+        /// There are tunnels, and each has as many streams as it may.
+        case full
+        case none
+    }
+
+    /// The tunnel of the cluster that is to carry the next request of a connection on the given event loop, as
+    /// `TunnelChoice` decides; of equally busy ones each in its turn.
     ///
-    /// - Parameter avoiding: a tunnel that has just refused.
-    package func choose(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> ConnectedTunnel? {
+    /// - Parameter avoiding: a tunnel that has just refused, or failed.
+    package func choose(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> Chosen {
         state.withLock { state in
-            guard let all = state.tunnels[cluster] else { return nil }
-            let candidates = avoiding == nil ? all : all.filter { $0.id != avoiding }
-            guard let first = candidates.first else { return nil }
-            guard candidates.count > 1 else { return first }
-            if let near = candidates.first(where: { $0.tunnel.eventLoop === loop }) { return near }
+            guard let all = state.tunnels[cluster] else { return .none }
             state.turn &+= 1
-            return candidates[Int(UInt(bitPattern: state.turn) % UInt(candidates.count))]
+            let start = Int(UInt(bitPattern: state.turn) % UInt(all.count))
+            var choice = TunnelChoice()
+            for offset in 0..<all.count {
+                let index = (start + offset) % all.count
+                guard all[index].id != avoiding else { continue }
+                let tunnel = all[index].tunnel
+                let vitals = tunnel.vitals
+                choice.consider(
+                    index,
+                    .init(
+                        openStreams: vitals.openStreams, maxStreams: vitals.maxStreams,
+                        takesStreams: vitals.takesStreams, isNear: tunnel.eventLoop === loop))
+            }
+            guard let chosen = choice.chosen else { return choice.sawFull ? .full : .none }
+            // Counted at once: the tunnel may live on another event loop, and others choose meanwhile.
+            all[chosen].tunnel.vitals.expectStream()
+            return .tunnel(all[chosen])
         }
     }
 

@@ -4,6 +4,7 @@ import NIOHTTP1
 package import NIOSSL
 import ServiceLifecycle
 package import Settings
+import Synchronization
 import TunnelProtocol
 package import TunnelTransport
 
@@ -19,11 +20,12 @@ package struct TunnelServer: Service {
         /// Names the store of routes, for agents whose tunnels reach several gateways; nil: all gateways share one.
         package var registry: String?
         package var tunnel: TunnelConfiguration
-        package var shutdownGrace: Duration
+        /// Whether another process may listen on the same port, too (`SO_REUSEPORT`).
+        package var reusePort: Bool
 
         package init(
             listen: HostAndPort, tls: NIOSSLContext?, instanceID: String, gatewayDomain: String,
-            heartbeatInterval: Duration, registry: String? = nil, tunnel: TunnelConfiguration, shutdownGrace: Duration
+            heartbeatInterval: Duration, registry: String? = nil, tunnel: TunnelConfiguration, reusePort: Bool = false
         ) {
             self.listen = listen
             self.tls = tls
@@ -32,7 +34,7 @@ package struct TunnelServer: Service {
             self.heartbeatInterval = heartbeatInterval
             self.registry = registry
             self.tunnel = tunnel
-            self.shutdownGrace = shutdownGrace
+            self.reusePort = reusePort
         }
     }
 
@@ -43,30 +45,38 @@ package struct TunnelServer: Service {
     private let directory: ClusterDirectory
     private let registry: RouteRegistry
     private let tunnels: TunnelRegistry
+    private let drain: GatewayDrain
+    private let warmUp: WarmUp
+    private let open = OpenTunnels()
+    private let metrics: GatewayTunnelMetrics
     private let group: any EventLoopGroup
     private let logger: Logger
     private let onListening: @Sendable (SocketAddress) -> Void
 
     package init(
         configuration: Configuration, directory: ClusterDirectory, registry: RouteRegistry, tunnels: TunnelRegistry,
-        group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
+        drain: GatewayDrain, warmUp: WarmUp, metrics: GatewayTunnelMetrics, group: any EventLoopGroup, logger: Logger,
+        onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.directory = directory
         self.registry = registry
         self.tunnels = tunnels
+        self.drain = drain
+        self.warmUp = warmUp
+        self.metrics = metrics
         self.group = group
         self.logger = logger
         self.onListening = onListening
     }
 
-    /// Serves until graceful shutdown: then no tunnel is accepted any more, open ones are drained, and what has not
-    /// ended within the grace time is closed.
+    /// Serves until graceful shutdown: then no tunnel is accepted any more, and open ones tell their agents, carry
+    /// requests until the front door is done, are drained, and closed within the grace time.
     package func run() async throws {
         let (accepted, admission) = AsyncStream.makeStream(of: TunnelSession.self)
         let listener = try await TunnelAcceptor.bind(
             host: configuration.listen.host, port: configuration.listen.port, tls: configuration.tls,
-            admission: Admission(server: self, sessions: admission), group: group)
+            reusePort: configuration.reusePort, admission: Admission(server: self, sessions: admission), group: group)
         logger.info(
             "Listening",
             metadata: ["listener": "agent", "address": "\(listener.localAddress.map(\.shown) ?? "")"])
@@ -75,8 +85,13 @@ package struct TunnelServer: Service {
             await withTaskCancellationHandler {
                 await withDiscardingTaskGroup { sessions in
                     for await session in accepted { sessions.addTask { await session.run() } }
+                    let schedule = drain.begin()
                     try? await listener.close().get()
-                    drain()
+                    for tunnel in open.all { tunnel.announceDrain(detail: "shutting down") }
+                    await drain.waitForFrontDoor(schedule)
+                    // All, not only those in the rotation: one that its agent drains, or that never said hello, must
+                    // not outlast the grace time either.
+                    for tunnel in open.all { tunnel.drainAndClose(within: schedule.streams - .now()) }
                 }
             } onCancel: {
                 admission.finish()
@@ -86,19 +101,17 @@ package struct TunnelServer: Service {
         }
     }
 
-    /// Lets every tunnel end; their sessions end with them.
-    private func drain() {
-        for tunnel in tunnels.all { tunnel.tunnel.drainAndClose(within: TimeAmount(configuration.shutdownGrace)) }
-    }
-
     fileprivate func session(for cluster: String) -> TunnelSession {
         let id = String(UInt64.random(in: .min ... .max), radix: 16)
         let identity = GatewaySession.Identity(
             clusterUUID: cluster, instanceID: configuration.instanceID, tunnelID: id,
             gatewayDomain: configuration.gatewayDomain,
             heartbeatIntervalMilliseconds: Int(configuration.heartbeatInterval / .milliseconds(1)),
+            canaryIntervalMilliseconds: configuration.tunnel.canaryInterval.map { Int($0.nanoseconds / 1_000_000) },
             registry: configuration.registry)
-        return TunnelSession(identity: identity, registry: registry, tunnels: tunnels, logger: logger)
+        return TunnelSession(
+            identity: identity, registry: registry, tunnels: tunnels, metrics: metrics, warmUp: warmUp,
+            canaryTimeout: configuration.tunnel.canaryTimeout, logger: logger)
     }
 
     /// Lets agents in by their token.
@@ -135,6 +148,7 @@ package struct TunnelServer: Service {
             from remote: SocketAddress?
         ) {
             session.started(tunnel)
+            server.open.add(tunnel)
             guard case .enqueued = sessions.yield(session) else {
                 tunnel.close(.goingAway)
                 return
@@ -146,6 +160,19 @@ package struct TunnelServer: Service {
                     "remote": "\(remote.map(\.shown) ?? "")",
                 ])
         }
+    }
+}
+
+/// The tunnels whose connection is open, whatever their agents have said.
+private final class OpenTunnels: Sendable {
+    private let tunnels = Mutex<[ObjectIdentifier: Tunnel]>([:])
+
+    var all: [Tunnel] { tunnels.withLock { Array($0.values) } }
+
+    func add(_ tunnel: Tunnel) {
+        let id = ObjectIdentifier(tunnel)
+        tunnels.withLock { $0[id] = tunnel }
+        tunnel.channel.closeFuture.whenComplete { [self] _ in tunnels.withLock { $0[id] = nil } }
     }
 }
 

@@ -23,6 +23,9 @@ final class TunnelSession: TunnelObserver {
     private let identity: GatewaySession.Identity
     private let registry: RouteRegistry
     private let tunnels: TunnelRegistry
+    private let metrics: GatewayTunnelMetrics
+    private let warmUp: WarmUp
+    private let canaryTimeout: TimeAmount
     private let logger: Logger
     private let tunnel = Mutex<Tunnel?>(nil)
     private let inbox: AsyncStream<Event>
@@ -31,7 +34,13 @@ final class TunnelSession: TunnelObserver {
     var cluster: String { identity.clusterUUID }
     var id: String { identity.tunnelID }
 
-    init(identity: GatewaySession.Identity, registry: RouteRegistry, tunnels: TunnelRegistry, logger: Logger) {
+    init(
+        identity: GatewaySession.Identity, registry: RouteRegistry, tunnels: TunnelRegistry,
+        metrics: GatewayTunnelMetrics, warmUp: WarmUp, canaryTimeout: TimeAmount, logger: Logger
+    ) {
+        self.metrics = metrics
+        self.warmUp = warmUp
+        self.canaryTimeout = canaryTimeout
         self.identity = identity
         self.registry = registry
         self.tunnels = tunnels
@@ -67,6 +76,10 @@ final class TunnelSession: TunnelObserver {
 
     func tunnelClosed(_ reason: TunnelCloseReason) {
         tunnels.remove(id, of: cluster)
+        metrics.ended(id, of: cluster, reason)
+        if case .unresponsive = reason {
+            logger.warning("Tunnel canary failed", metadata: ["reason": "\(reason)"])
+        }
         logger.info("Tunnel closed", metadata: ["reason": "\(reason)"])
         post.finish()
     }
@@ -107,6 +120,11 @@ final class TunnelSession: TunnelObserver {
                 logger.info("Tunnel superseded", metadata: ["superseded": "\(old.id)"])
                 old.tunnel.drainAndClose(within: Self.supersededGrace)
             }
+            metrics.established(id, of: cluster, tunnel.vitals)
+            warmUp.connected(cluster)
+            if let interval = identity.canaryIntervalMilliseconds {
+                tunnel.startCanaries(every: .milliseconds(Int64(interval)), timeout: canaryTimeout)
+            }
             logger.info(
                 "Tunnel established",
                 metadata: [
@@ -114,7 +132,10 @@ final class TunnelSession: TunnelObserver {
                     "number": .stringConvertible(hello.tunnel),
                 ])
             // It may have ended meanwhile: then nobody else takes it out of the rotation.
-            if !tunnel.channel.isActive { tunnels.remove(id, of: cluster) }
+            if !tunnel.channel.isActive {
+                tunnels.remove(id, of: cluster)
+                metrics.ended(id, of: cluster, .disconnected)
+            }
         case .apply(let change):
             await apply(change, &session, tunnel)
         case .refresh(let heartbeat):
@@ -145,6 +166,7 @@ final class TunnelSession: TunnelObserver {
             ])
         do {
             let result = try await registry.apply(change, from: cluster, tunnel: id)
+            warmUp.synced(cluster)
             await carryOut(
                 session.applied(change, accepted: result.accepted, rejected: result.rejected), &session, tunnel)
         } catch is HostnameClaims.NotPublisher {

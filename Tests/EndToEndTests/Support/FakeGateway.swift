@@ -32,6 +32,7 @@ final class FakeGateway: TunnelAdmission {
         var frames: [String] = []
         var errors: [String] = []
         var closed: [TunnelCloseReason] = []
+        var canaryInterval: Int?
     }
 
     private let state = Mutex(State())
@@ -65,11 +66,25 @@ final class FakeGateway: TunnelAdmission {
     func send(_ frames: Frame...) {
         var payload = ByteBuffer()
         for frame in frames { payload.writeFrame(frame) }
+        message(WebSocketOpcode.binary, payload)
+    }
+
+    /// A WebSocket message on the newest tunnel, whatever it holds.
+    func message(_ opcode: UInt8, _ payload: ByteBuffer) {
         var writer = WebSocketWriter(role: .server)
         var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
         message.writeImmutableBuffer(payload)
-        writer.finish(&message, opcode: WebSocketOpcode.binary)
+        writer.finish(&message, opcode: opcode)
         state.withLock { $0.tunnels.last }?.channel.writeAndFlush(message, promise: nil)
+    }
+
+    /// Ends the tunnel, and tells those to come that it will send canaries.
+    func announceCanaries(everyMilliseconds interval: Int) {
+        let tunnel = state.withLock { state in
+            state.canaryInterval = interval
+            return state.tunnels.last
+        }
+        tunnel?.close(.goingAway)
     }
 
     /// A request on a stream, with a window for its answer.
@@ -100,12 +115,16 @@ final class FakeGateway: TunnelAdmission {
         // Before the tunnel's own handler, which knows nothing of the streams that the test opens.
         let tap = FrameTap { [self] frame in state.withLock { $0.frames.append(frame) } }
         try? tunnel.channel.pipeline.syncOperations.addHandler(tap, position: .first)
-        state.withLock { $0.tunnels.append(tunnel) }
+        let canaryInterval = state.withLock { state in
+            state.tunnels.append(tunnel)
+            return state.canaryInterval
+        }
         tunnel.send(
             .welcome(
                 .init(
                     version: 1, instanceID: instance, tunnelID: "t", gatewayDomain: "gateway.test",
-                    heartbeatIntervalMilliseconds: heartbeatInterval, registry: registry)))
+                    heartbeatIntervalMilliseconds: heartbeatInterval, canaryIntervalMilliseconds: canaryInterval,
+                    registry: registry)))
     }
 
     private struct Observer: TunnelObserver {

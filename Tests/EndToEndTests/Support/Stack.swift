@@ -49,6 +49,9 @@ struct StackOptions: Sendable {
     var drainSpread = TimeAmount.milliseconds(20)
     /// Changes whatever else the agent's pool is told.
     var pool: @Sendable (inout TunnelPool.Configuration) -> Void = { _ in }
+    var warmUp = Duration.zero
+    /// Ports that another gateway listens on, too; any free ones where `nil`.
+    var sharedPorts: (front: Int, agent: Int)?
 }
 
 /// A gateway and an agent, connected, in this process.
@@ -223,21 +226,31 @@ struct Parts: Sendable {
         let logger = gatewayLog.logger("gateway")
         let store = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
-        let accessLog = AccessLog(lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
-        let local = HostAndPort(host: "127.0.0.1", port: 0)
+        let accessLog = AccessLog(
+            lines: AccessLog.lines(
+                format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
+        let drain = GatewayDrain(grace: options.gatewayGrace)
+        let warmUp = WarmUp(longest: options.warmUp)
+        func local(_ port: Int?) -> HostAndPort { HostAndPort(host: "127.0.0.1", port: port ?? 0) }
         return [
             accessLog, registry,
-            TunnelServer(
-                configuration: .init(
-                    listen: local, tls: nil, instanceID: "gateway-1", gatewayDomain: gatewayDomain.text,
-                    heartbeatInterval: .seconds(10), tunnel: options.tunnel, shutdownGrace: options.gatewayGrace),
-                directory: directory, registry: registry, tunnels: tunnels, group: Loops.tunnels, logger: logger,
-                onListening: { listening(false, $0.port ?? 0) }),
-            FrontDoor(
-                listen: local, cache: cache, tunnels: tunnels, policy: options.forwarding,
-                trustedProxies: options.trustedProxies, accessLog: accessLog, shutdownGrace: options.gatewayGrace,
-                group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
-                onListening: { listening(true, $0.port ?? 0) }),
+            TrafficService(
+                tunnels: TunnelServer(
+                    configuration: .init(
+                        listen: local(options.sharedPorts?.agent), tls: nil, instanceID: "gateway-1",
+                        gatewayDomain: gatewayDomain.text,
+                        heartbeatInterval: .seconds(10), tunnel: options.tunnel,
+                        reusePort: options.sharedPorts != nil),
+                    directory: directory, registry: registry, tunnels: tunnels, drain: drain, warmUp: warmUp,
+                    metrics: GatewayTunnelMetrics(), group: Loops.tunnels, logger: logger,
+                    onListening: { listening(false, $0.port ?? 0) }),
+                front: FrontDoor(
+                    listen: local(options.sharedPorts?.front), cache: cache, tunnels: tunnels,
+                    policy: options.forwarding,
+                    trustedProxies: options.trustedProxies, accessLog: accessLog, drain: drain,
+                    reusePort: options.sharedPorts != nil, opens: { await warmUp.wait() },
+                    group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
+                    onListening: { listening(true, $0.port ?? 0) })),
         ]
     }
 
