@@ -269,7 +269,7 @@ package struct FrameReader {
     /// The fields up to the payload's end.
     private static func readFields(_ payload: inout ByteBuffer) throws(ProtocolViolation) -> HeaderFields {
         guard let count: UInt16 = payload.readInteger() else { throw truncated("HEADERS") }
-        let start = payload.readerIndex
+        var rest = payload
         for _ in 0..<count {
             guard let nameLength: UInt16 = payload.readInteger(),
                 let isName = payload.passText(length: nameLength, FieldSyntax.isName(_:)),
@@ -280,9 +280,10 @@ package struct FrameReader {
                 throw ProtocolViolation(.malformedFrame, "a field whose name or value is not allowed in HTTP")
             }
         }
+        guard count > 0, let block = rest.readSlice(length: rest.readableBytes - payload.readableBytes) else {
+            return HeaderFields()
+        }
         // A copy: fields outlive the message they came in, which is larger.
-        let length = payload.readerIndex - start
-        guard length > 0, let block = payload.getSlice(at: start, length: length) else { return HeaderFields() }
         return HeaderFields(checked: ByteBuffer(buffer: block), count: Int(count))
     }
 }

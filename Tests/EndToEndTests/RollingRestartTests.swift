@@ -30,7 +30,7 @@ struct RollingRestartTests {
             let first = RunningGateway(old, options)
             group.addTask { try await first.run() }
             let agentPort = try await first.port(isFront: false)
-            group.addTask { try? await old.connector(options, port: agentPort).run() }
+            group.addTask { [options] in try? await old.pool(options, port: agentPort).run() }
             // Warm as soon as the agent has sent its routes.
             let frontPort = try await first.port(isFront: true)
             for client in 0..<50 { group.addTask { await load.run(client, port: frontPort) } }
@@ -46,7 +46,6 @@ struct RollingRestartTests {
             try await eventually("the agent is asked to dial anew") {
                 !old.agentLog.lines("Tunnel drained by the gateway").isEmpty
             }
-            group.addTask { try? await new.connector(options, port: agentPort).run() }
             #expect(try await next.port(isFront: true) == frontPort)
             try await eventually("the old one has ended") { first.hasEnded }
             #expect(ContinuousClock.now - start < .seconds(30))
