@@ -125,10 +125,11 @@ package final class EventRecorder: ServiceLifecycle.Service {
             while true {
                 try Task.checkCancellation()
                 let now = self.time.now
-                let (next, due) = self.state.withLock { state in
-                    for action in state.correlator.due(now: now) { _ = state.enqueue(action, self.date()) }
-                    return (state.backlog.popFirst(), state.correlator.nextDue)
+                let (next, due, drops) = self.state.withLock { state in
+                    let drops = state.correlator.due(now: now).count { state.enqueue($0, self.date()) }
+                    return (state.backlog.popFirst(), state.correlator.nextDue, drops)
                 }
+                for _ in 0..<drops { self.drop(now: now) }
                 if let next {
                     let delay = self.state.withLock { $0.bucket.reserve(now: self.time.now) }
                     if delay > .zero { try await self.clock.sleep(for: delay) }
