@@ -180,9 +180,12 @@ if Context.environment["FUZZING"] != nil {
     package.targets = package.targets.filter { ["Routing", "TunnelProtocol"].contains($0.name) }
     package.targets.append(
         .target(
-            name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1], path: "Tests",
-            sources: ["Fuzz/TunnelFuzz.swift"]
-                + ["FuzzCase", "TunnelModel", "Choices", "Exchanges"].map { "TunnelProtocolTests/Support/\($0).swift" },
+            name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1], path: ".",
+            sources: ["Tests/Fuzz/TunnelFuzz.swift", "Tests/TunnelTransportTests/Support/WebSocketFuzzCase.swift"]
+                + ["FuzzCase", "TunnelModel", "Choices", "Exchanges"].map {
+                    "Tests/TunnelProtocolTests/Support/\($0).swift"
+                }
+                + ["WebSocketMessage", "WebSocketReader", "WebSocketWriter"].map { "Sources/TunnelTransport/\($0).swift" },
             swiftSettings: settings))
     for target in package.targets { target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"])) }
     package.products = [.library(name: "TunnelFuzz", type: .static, targets: ["TunnelFuzz"])]

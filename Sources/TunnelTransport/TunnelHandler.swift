@@ -432,6 +432,8 @@ package final class TunnelHandler: ChannelInboundHandler {
             stream.deliver(.lost)
             stream.endBurst()
         }
+        // A burst that ends the connection has no end of its own, and what came in it is still due.
+        endBurst()
         observer.tunnelClosed(reason)
     }
 }

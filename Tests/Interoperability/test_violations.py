@@ -53,13 +53,15 @@ class Violations(GatewayTestCase):
 
     async def test_more_data_than_the_credit_ends_the_tunnel_and_breaks_its_answers(self) -> None:
         async with self.open_stream() as (agent, stream, client):
-            credit = stream.credit
-            self.assertGreater(credit, 0)
-            while credit >= 0:
-                chunk = min(credit + 1, frames.DATA_LIMIT)
-                await agent.connection.send(frames.encode(Data(stream.number, b"x" * chunk)))
-                credit -= chunk
-            # The client reads nothing, so nothing was written onward and no credit came back.
+            left = stream.credit + 1
+            message = b""
+            while left > 0:
+                chunk = min(left, frames.DATA_LIMIT)
+                message += frames.encode(Data(stream.number, b"x" * chunk))
+                left -= chunk
+            # In one message, so that no credit can come back in between.
+            self.assertLessEqual(len(message), frames.MESSAGE_LIMIT)
+            await agent.connection.send(message)
             await self.closed_with(agent, "credit_exceeded")
             with self.assertRaises((asyncio.IncompleteReadError, ConnectionError, ValueError)):
                 while await asyncio.wait_for(client.receive_chunk(), 10):

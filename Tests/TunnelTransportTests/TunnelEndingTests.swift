@@ -212,6 +212,36 @@ struct TunnelEndingTests {
         }
     }
 
+    @Test("what arrives in one burst with the goodbye reaches the users of its streams, on every event loop")
+    func lastBurst() async throws {
+        try await withLoopback { loopback in
+            let pair = try await loopback.connect()
+            var answered: [RecordingReceiver] = []
+            var handedBack: [RecordingReceiver] = []
+            let loops = Array(Loopback.group.makeIterator())
+            for loop in loops { answered.append(try await pair.gateway.openRecorded(on: loop).0) }
+            for loop in loops { handedBack.append(try await pair.gateway.openRecorded(on: loop).0) }
+            try await eventually("the agent has them") { pair.agentObserver.streams.count == 2 * loops.count }
+
+            var writer = WebSocketWriter(role: .client)
+            var message = writer.startMessage(capacity: 1024, allocator: ByteBufferAllocator())
+            let ids = (1...loops.count).map { StreamID(UInt32($0)) }
+            let head = ResponseHead(status: 204, fields: [:])
+            for id in ids { message.writeFrame(.headers(id, .response(head), endStream: true)) }
+            message.writeFrame(.goAway(lastStreamID: StreamID(UInt32(loops.count)), detail: "gone"))
+            writer.finish(&message, opcode: WebSocketOpcode.binary)
+            var goodbye = writer.startMessage(capacity: 0, allocator: ByteBufferAllocator())
+            writer.finish(&goodbye, opcode: WebSocketOpcode.close)
+            message.writeBuffer(&goodbye)
+            try await pair.agent.channel.writeAndFlush(message).get()
+
+            try await eventually("all have heard") {
+                answered.allSatisfy { $0.events == ["head 204 end"] }
+                    && handedBack.allSatisfy { $0.events == ["reset refused gone"] }
+            }
+        }
+    }
+
     @Test("text that is not UTF-8 closes the tunnel with 1007 and its own code")
     func invalidText() async throws {
         try await withLoopback { loopback in

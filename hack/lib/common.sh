@@ -81,22 +81,21 @@ provide_kubectl() {
     fi
 }
 
-# provide_python_module MODULE REQUIREMENT: makes sure that python3 finds a module, here or in the virtual environment;
-# fails where it cannot be had.
-provide_python_module() {
-    python3 -c "import $1" 2>/dev/null && return
-    if "$ROOT/.venv/bin/python3" -c "import $1" 2>/dev/null; then
+# provide_python_package STATEMENT REQUIREMENT: makes sure that python3 can run the statement, here or in the virtual
+# environment; fails where what that takes cannot be had.
+provide_python_package() {
+    python3 -c "$1" 2>/dev/null && return
+    if "$ROOT/.venv/bin/python3" -c "$1" 2>/dev/null; then
         PATH="$ROOT/.venv/bin:$PATH"
     else
         install_python_packages "$2"
     fi
 }
 
-# provide_websockets: what the agent in Tests/Interoperability is written with. Without it its tests say that they were
-# skipped.
+# provide_websockets: what the agent in Tests/Interoperability is written with; fails where it cannot be had.
 provide_websockets() {
-    provide_python_module websockets.asyncio.client 'websockets>=14' ||
-        say "The Python package websockets could not be had: tests with it are skipped."
+    provide_python_package 'from websockets.version import version; assert int(version.split(".")[0]) >= 15' \
+        'websockets>=15'
 }
 
 # The modules in hack/lib, without compiled files in the work tree.
