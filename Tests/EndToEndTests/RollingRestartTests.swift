@@ -18,8 +18,8 @@ struct RollingRestartTests {
         options.warmUp = .seconds(20)
         options.sharedPorts = (0, 0)
         let backend = try await Backend()
-        let old = try Parts(options, backend: backend)
-        let new = try Parts(options, backend: backend)
+        let old = try await Parts(options, backend: backend)
+        let new = try await Parts(options, backend: backend)
         defer {
             old.removeFiles()
             new.removeFiles()
@@ -159,7 +159,7 @@ private final class RunningGateway: Sendable {
 
     init(_ parts: Parts, _ options: StackOptions) {
         let ports = ports
-        let services = parts.gateway(options) { isFront, port in ports.set(isFront, port) }
+        let services = try parts.gateway(options) { isFront, port in ports.set(isFront, port) }
         self.services = ServiceGroup(
             configuration: .init(
                 services: services.map { .init(service: $0) }, logger: parts.gatewayLog.logger("services")))
