@@ -45,7 +45,10 @@ struct CredentialTests {
                 "clusters.yaml", Self.clusters(("cluster-a", ["fresh-token", "token-a"]), ("cluster-b", ["token-b"])))
             try await eventually("the file is read") { stack.gatewayLog.lines("Credentials reloaded").count == 1 }
             let fresh = try await FakeAgent.dial(stack, token: "fresh-token")
-            fresh.send(.hello(FakeAgent.hello("cluster-a")))
+            // Another replica: it does not take the place of the first.
+            var hello = FakeAgent.hello("cluster-a")
+            hello.agentID = "fresh"
+            fresh.send(.hello(hello))
             try await eventually("the fresh token is good") { fresh.isWelcome }
             #expect(old.closed == nil && other.closed == nil)
 
