@@ -27,10 +27,10 @@ struct RollingRestartTests {
         let load = Load()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await backend.run { try await Self.serve($0) } }
-            let first = RunningGateway(old, options)
+            let first = try RunningGateway(old, options)
             group.addTask { try await first.run() }
             let agentPort = try await first.port(isFront: false)
-            group.addTask { try? await old.connector(options, port: agentPort).run() }
+            group.addTask { try? await old.pool(options, port: agentPort).run() }
             // Warm as soon as the agent has sent its routes.
             let frontPort = try await first.port(isFront: true)
             for client in 0..<50 { group.addTask { await load.run(client, port: frontPort) } }
@@ -38,7 +38,7 @@ struct RollingRestartTests {
 
             var second = options
             second.sharedPorts = (frontPort, agentPort)
-            let next = RunningGateway(new, second)
+            let next = try RunningGateway(new, second)
             group.addTask { try await next.run() }
             #expect(try await next.port(isFront: false) == agentPort)
             let start = ContinuousClock.now
@@ -46,7 +46,6 @@ struct RollingRestartTests {
             try await eventually("the agent is asked to dial anew") {
                 !old.agentLog.lines("Tunnel drained by the gateway").isEmpty
             }
-            group.addTask { try? await new.connector(options, port: agentPort).run() }
             #expect(try await next.port(isFront: true) == frontPort)
             try await eventually("the old one has ended") { first.hasEnded }
             #expect(ContinuousClock.now - start < .seconds(30))
@@ -157,7 +156,7 @@ private final class RunningGateway: Sendable {
     private let ports = Ports()
     private let ended = Box<Bool>()
 
-    init(_ parts: Parts, _ options: StackOptions) {
+    init(_ parts: Parts, _ options: StackOptions) throws {
         let ports = ports
         let services = try parts.gateway(options) { isFront, port in ports.set(isFront, port) }
         self.services = ServiceGroup(
