@@ -2,7 +2,6 @@ import HTTPExchange
 package import Logging
 import NIOCore
 import NIOPosix
-import NIOSSL
 import Routing
 import ServiceLifecycle
 import Settings
@@ -19,13 +18,19 @@ package enum EdgeGatewayProgram {
     package static func run(settings: GatewaySettings, logger: Logger, metrics: PrometheusRegistry) async throws {
         let group = MultiThreadedEventLoopGroup.singleton
         describe(metrics)
-        let directory = try ClusterDirectory(path: settings.clustersFile)
+        let files = CredentialFiles(settings.authentication, tls: settings.agentTLSFiles)
+        let unchanged = CredentialWatcher.Start(files)
+        let tls = try files.tls.map { files throws(SettingsError) in try AgentTLS(files) }
+        let authenticator = TunnelAuthenticator(
+            credentials: try await files.load(), acceptRate: settings.authentication.acceptRate,
+            failuresPerMinute: settings.authentication.failuresPerMinute)
         let timeouts = ExchangeStateMachine.Timeouts(
             response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))
         let cache = RouteCache(timeouts: timeouts)
         let tunnels = TunnelRegistry()
         let store = InMemoryRouteStore(gatewayDomain: settings.gatewayDomain, timeToLive: settings.routeTTL)
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
+        let authenticated = AuthenticatedTunnels(registry: registry)
         let accessLog = AccessLog(lines: settings.logLevel <= .info ? AccessLog.lines(format: settings.logFormat) : nil)
         var flow = FlowLimits()
         flow.budget = settings.tunnelMemory
@@ -39,13 +44,16 @@ package enum EdgeGatewayProgram {
             accessLog,
             registry,
             tunnelMetrics,
+            CredentialWatcher(
+                files, since: unchanged, authenticator: authenticator, tls: tls, tunnels: authenticated,
+                logger: logger),
             OperationsListener(
                 host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics,
                 readiness: { readiness.reasons + drain.reasons }, group: group, logger: logger),
             TrafficService(
                 tunnels: TunnelServer(
                     configuration: .init(
-                        listen: settings.agentListen, tls: try tls(settings.agentSecurity),
+                        listen: settings.agentListen, tls: tls,
                         instanceID: settings.instanceID, gatewayDomain: settings.gatewayDomain.text,
                         heartbeatInterval: settings.heartbeatInterval,
                         // The store is the memory of this process, and of no other that goes by the same name.
@@ -54,8 +62,9 @@ package enum EdgeGatewayProgram {
                             role: .gateway, maxStreams: settings.maxStreams, flow: flow,
                             canaryInterval: settings.canaryInterval.map { TimeAmount($0) }),
                         reusePort: settings.reusePort),
-                    directory: directory, registry: registry, tunnels: tunnels, drain: drain, warmUp: warmUp,
-                    metrics: tunnelMetrics, group: group, logger: logger,
+                    authenticator: authenticator, authenticated: authenticated, registry: registry,
+                    tunnels: tunnels, drain: drain, warmUp: warmUp, metrics: tunnelMetrics, group: group,
+                    logger: logger,
                     onListening: { _ in readiness.isBound("agent") }),
                 front: FrontDoor(
                     listen: settings.listen, cache: cache, tunnels: tunnels,
@@ -71,21 +80,6 @@ package enum EdgeGatewayProgram {
         configuration.maximumCancellationDuration = .seconds(3)
         try await ServiceGroup(configuration: configuration).run()
         logger.info("Stopped pipeops-gateway")
-    }
-
-    private static func tls(_ security: GatewaySettings.AgentSecurity) throws -> NIOSSLContext? {
-        guard case .tls(let certificate, let key) = security else { return nil }
-        do {
-            var configuration = TLSConfiguration.makeServerConfiguration(
-                certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
-                privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
-            configuration.minimumTLSVersion = .tlsv12
-            return try NIOSSLContext(configuration: configuration)
-        } catch {
-            throw SettingsError(
-                setting: "agent-tls-certificate", value: certificate,
-                problem: "cannot be used with agent-tls-key \(key): \(error)")
-        }
     }
 
     private static func describe(_ metrics: PrometheusRegistry) {
@@ -107,6 +101,15 @@ package enum EdgeGatewayProgram {
         ] {
             metrics.describe(.init("gateway_tunnel_\(name)", help: help))
         }
+        metrics.describe(.init("gateway_tunnel_accepts_total", help: "Handshakes of agents, by what came of them."))
+        metrics.describe(
+            .init("gateway_tunnel_auth_failures_total", help: "Handshakes that proved no identity, by reason."))
+        metrics.describe(
+            .init(
+                "gateway_tunnel_credentials_ended_total",
+                help: "Tunnels closed because what let them in was withdrawn or expired."))
+        metrics.describe(
+            .init("gateway_credential_reloads_total", help: "Changed credential files read again, by file and result."))
         metrics.describe(
             .init("gateway_access_log_dropped_total", help: "Access log lines lost because too many were waiting."))
     }

@@ -28,6 +28,14 @@ package struct GatewaySettings: Sendable {
         case agentListen = "agent-listen"
         case adminListen = "admin-listen"
         case clustersFile = "clusters-file"
+        case jwksFile = "jwks-file"
+        case jwtIssuer = "jwt-issuer"
+        case jwtAudience = "jwt-audience"
+        case agentClientCA = "agent-client-ca"
+        case agentClientAuth = "agent-client-auth"
+        case agentClientCertificateAdmits = "agent-client-certificate-admits"
+        case authFailuresPerMinute = "auth-failures-per-minute"
+        case acceptRate = "accept-rate"
         case agentTLSCertificate = "agent-tls-certificate"
         case agentTLSKey = "agent-tls-key"
         case agentPlaintext = "agent-plaintext"
@@ -58,8 +66,8 @@ package struct GatewaySettings: Sendable {
     package var agentListen: HostAndPort
     /// Metrics, health and readiness.
     package var adminListen: HostAndPort
-    /// The clusters that may connect, YAML or JSON.
-    package var clustersFile: String
+    /// Who may open a tunnel.
+    package var authentication: AuthenticationSettings
     package var agentSecurity: AgentSecurity
     /// The DNS domain under which each cluster has names of its own.
     package var gatewayDomain: Hostname
@@ -99,11 +107,11 @@ package struct GatewaySettings: Sendable {
         listen = try reader.address(.listen, default: HostAndPort(host: "127.0.0.1", port: 8080))
         agentListen = try reader.address(.agentListen, default: HostAndPort(host: "127.0.0.1", port: 8081))
         adminListen = try reader.address(.adminListen, default: HostAndPort(host: "127.0.0.1", port: 8082))
-        guard let clusters = try reader.readableFile(.clustersFile) else {
-            throw reader.missing(.clustersFile, expected: "the path of a file that lists the clusters and their tokens")
-        }
-        clustersFile = clusters
+        authentication = try AuthenticationSettings(reader)
         agentSecurity = try Self.agentSecurity(reader)
+        if agentSecurity == .plaintext, authentication.clientAuthority != nil {
+            throw reader.refusal(of: .agentClientCA, problem: "cannot be combined with agent-plaintext")
+        }
         gatewayDomain = try reader.domain(.gatewayDomain, default: "gateway.pipeops.io")
         responseTimeout = try reader.duration(
             .responseTimeout, default: .seconds(30), in: .milliseconds(10) ... .seconds(86_400))
@@ -136,6 +144,14 @@ package struct GatewaySettings: Sendable {
                 of: .routeTTL,
                 problem: "must be longer than heartbeat-interval, which is \(DurationText.format(heartbeatInterval))")
         }
+    }
+
+    /// What the agents' listener is made from; nil for plain text.
+    package var agentTLSFiles: AgentTLS.Files? {
+        guard case .tls(let certificate, let key) = agentSecurity else { return nil }
+        return .init(
+            certificate: certificate, key: key, clientAuthority: authentication.clientAuthority,
+            requiresClientCertificate: authentication.clientAuth == .required)
     }
 
     private static func agentSecurity(_ reader: SettingsReader<Name>) throws(SettingsError) -> AgentSecurity {

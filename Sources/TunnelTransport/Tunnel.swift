@@ -168,6 +168,10 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
     case unresponsive(String)
     /// This side is shutting down.
     case goingAway
+    /// What let the peer in was withdrawn (gateway only).
+    case revoked
+    /// What let the peer in has expired (gateway only).
+    case tokenExpired
     case failed(String)
 
     /// RFC 6455 §7.4.1.
@@ -176,15 +180,18 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
         case .disconnected, .closedByPeer, .silent: WebSocketClose.normal
         case .goingAway: WebSocketClose.goingAway
         case .violated(let violation): WebSocketClose.code(for: violation)
+        case .revoked, .tokenExpired: WebSocketClose.policyViolation
         case .failed, .unresponsive: WebSocketClose.internalError
         }
     }
 
-    /// What the peer is told before the close, where it is its fault.
+    /// What the peer is told before the close, where it is not this side's affair alone.
     var told: ControlMessage.ControlError? {
         switch self {
         case .violated(let violation): .init(code: violation.code.rawValue, message: violation.detail)
         case .unresponsive(let detail): .init(code: "canary_failed", message: detail)
+        case .revoked: .init(code: "revoked", message: "the credential of this tunnel was withdrawn")
+        case .tokenExpired: .init(code: "token_expired", message: "the credential of this tunnel has expired")
         case .disconnected, .closedByPeer, .silent, .goingAway, .failed: nil
         }
     }
@@ -197,6 +204,8 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
         case .silent: "silent"
         case .unresponsive(let detail): "unresponsive: \(detail)"
         case .goingAway: "going away"
+        case .revoked: "revoked"
+        case .tokenExpired: "token expired"
         case .failed(let error): "failed: \(error)"
         }
     }

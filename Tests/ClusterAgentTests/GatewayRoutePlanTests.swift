@@ -61,6 +61,10 @@ struct GatewayRoutePlanTests {
         let refused = try Self.plan { $0.rejections = [.init(key: key, reason: "QuotaExceeded", message: "")] }
         #expect(reason(refused) == .rejected)
         #expect(reason(try Self.plan(taken)) == .hostnameConflict)
+        let foreign = try Self.plan {
+            $0.rejections = [.init(key: key, reason: "HostnameNotAllowed", message: "not allowed")]
+        }
+        #expect(reason(foreign) == .hostnameNotAllowed)
         let unreachable: (inout RouteStanding) -> Void = { $0.tunnel = .down }
         let takenUnreachable = try Self.plan { standing in
             taken(&standing)

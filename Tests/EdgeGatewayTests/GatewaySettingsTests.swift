@@ -42,6 +42,34 @@ struct GatewaySettingsTests {
         #expect(settings.warmUp == .zero)
         #expect(!settings.instanceID.isEmpty)
         #expect(settings.logFormat == .json)
+        #expect(settings.authentication.acceptRate == 200)
+        #expect(settings.authentication.failuresPerMinute == 10)
+        #expect(settings.agentTLSFiles == nil)
+    }
+
+    @Test("Signed tokens need no clusters file, client certificates need TLS, and no setting is without effect")
+    func authentication() throws {
+        let signed = try settings([.clustersFile: nil, .jwksFile: someFile, .jwtIssuer: "https://cp"])
+        #expect(signed.authentication.clustersFile == nil)
+        #expect(signed.authentication.issuer == "https://cp")
+        let tls: [GatewaySettings.Name: String?] = [
+            .agentPlaintext: nil, .agentTLSCertificate: someFile, .agentTLSKey: someFile, .agentClientCA: someFile,
+        ]
+        #expect(try settings(tls).agentTLSFiles?.requiresClientCertificate == true)
+        let optional = try settings(tls.merging([.agentClientAuth: "optional"]) { $1 })
+        #expect(optional.agentTLSFiles?.requiresClientCertificate == false)
+        for (flags, named) in [
+            ([.agentClientCA: someFile], "agent-client-ca"), ([.jwtIssuer: "x"], "jwt-issuer"),
+            ([.jwtAudience: "x"], "jwt-audience"), ([.agentClientAuth: "optional"], "agent-client-auth"),
+            ([.agentClientCertificateAdmits: "true"], "agent-client-certificate-admits"),
+            (
+                tls.merging([.clustersFile: nil, .jwksFile: someFile, .agentClientCertificateAdmits: "true"]) { $1 },
+                "agent-client-certificate-admits"
+            ),
+        ] as [([GatewaySettings.Name: String?], String)] {
+            let error = #expect(throws: SettingsError.self) { try settings(flags) }
+            #expect(error?.setting == "--\(named)")
+        }
     }
 
     @Test("Agents come by TLS with both files, or in plain text where that is said, never by accident")
@@ -73,7 +101,8 @@ struct GatewaySettingsTests {
     @Test(
         "A bad value gives one line that names the setting",
         arguments: [
-            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"),
+            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"), (.jwksFile, "/no/file"), (.agentClientCA, "/no/file"), (.acceptRate, "0"),
+            (.authFailuresPerMinute, "0"), (.agentClientAuth, "no"), (.agentClientCertificateAdmits, "perhaps"),
             (.agentTLSCertificate, "/no/file"), (.agentTLSKey, "/no/file"), (.agentPlaintext, "perhaps"),
             (.gatewayDomain, "*.x"), (.responseTimeout, "30"), (.idleTimeout, "0s"), (.heartbeatInterval, "1ms"),
             (.heartbeatInterval, "2h"), (.routeTTL, "5s"), (.tunnelMemory, "64MB"), (.maxStreams, "-1"),

@@ -18,8 +18,8 @@ struct RollingRestartTests {
         options.warmUp = .seconds(20)
         options.sharedPorts = (0, 0)
         let backend = try await Backend()
-        let old = try Parts(options, backend: backend)
-        let new = try Parts(options, backend: backend)
+        let old = try await Parts(options, backend: backend)
+        let new = try await Parts(options, backend: backend)
         defer {
             old.removeFiles()
             new.removeFiles()
@@ -27,10 +27,14 @@ struct RollingRestartTests {
         let load = Load()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await backend.run { try await Self.serve($0) } }
-            let first = RunningGateway(old, options)
+            let first = try RunningGateway(old, options)
             group.addTask { try await first.run() }
             let agentPort = try await first.port(isFront: false)
+<<<<<<< HEAD
             group.addTask { [options] in try? await old.pool(options, port: agentPort).run() }
+=======
+            group.addTask { try? await old.pool(options, port: agentPort).run() }
+>>>>>>> 09b67c1fbae1f4df073c1d6ad450da7944708bce
             // Warm as soon as the agent has sent its routes.
             let frontPort = try await first.port(isFront: true)
             for client in 0..<50 { group.addTask { await load.run(client, port: frontPort) } }
@@ -38,7 +42,7 @@ struct RollingRestartTests {
 
             var second = options
             second.sharedPorts = (frontPort, agentPort)
-            let next = RunningGateway(new, second)
+            let next = try RunningGateway(new, second)
             group.addTask { try await next.run() }
             #expect(try await next.port(isFront: false) == agentPort)
             let start = ContinuousClock.now
@@ -156,9 +160,9 @@ private final class RunningGateway: Sendable {
     private let ports = Ports()
     private let ended = Box<Bool>()
 
-    init(_ parts: Parts, _ options: StackOptions) {
+    init(_ parts: Parts, _ options: StackOptions) throws {
         let ports = ports
-        let services = parts.gateway(options) { isFront, port in ports.set(isFront, port) }
+        let services = try parts.gateway(options) { isFront, port in ports.set(isFront, port) }
         self.services = ServiceGroup(
             configuration: .init(
                 services: services.map { .init(service: $0) }, logger: parts.gatewayLog.logger("services")))

@@ -15,6 +15,7 @@ import Routing
 /// | another Ingress of this cluster has a host and path | False | `RouteConflict` |
 /// | no session with the gateway | False | `TunnelDown` |
 /// | the gateway refused a route for its host name | False | `HostnameConflict` |
+/// | the agent's token does not allow a route's host name | False | `HostnameNotAllowed` |
 /// | the gateway refused a route for another reason | False | `Rejected` |
 /// | the gateway has not answered yet | False | `Pending` |
 /// | otherwise | True | `Programmed` |
@@ -191,8 +192,9 @@ package struct GatewayRoutePlan: Sendable {
                 "Ingress \(conflict.winner) has \(conflict.key)\(Self.andMore(standing.conflicts.count)) already")
         }
         if standing.tunnel == .down { return no(.tunnelDown, "There is no tunnel to the gateway") }
-        if let taken = standing.rejections.first(where: { $0.reason == ProgrammedReason.hostnameConflict.rawValue }) {
-            return no(.hostnameConflict, "\(taken.key): \(taken.message)\(Self.andMore(standing.rejections.count))")
+        for reason in [ProgrammedReason.hostnameConflict, .hostnameNotAllowed] {
+            guard let refused = standing.rejections.first(where: { $0.reason == reason.rawValue }) else { continue }
+            return no(reason, "\(refused.key): \(refused.message)\(Self.andMore(standing.rejections.count))")
         }
         if let refused = standing.rejections.first {
             return no(

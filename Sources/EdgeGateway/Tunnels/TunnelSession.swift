@@ -21,6 +21,9 @@ final class TunnelSession: TunnelObserver {
     }
 
     private let identity: GatewaySession.Identity
+    /// What the handshake proved.
+    let proved: TunnelIdentity
+    private let authenticator: TunnelAuthenticator
     private let registry: RouteRegistry
     private let tunnels: TunnelRegistry
     private let metrics: GatewayTunnelMetrics
@@ -35,13 +38,16 @@ final class TunnelSession: TunnelObserver {
     var id: String { identity.tunnelID }
 
     init(
-        identity: GatewaySession.Identity, registry: RouteRegistry, tunnels: TunnelRegistry,
-        metrics: GatewayTunnelMetrics, warmUp: WarmUp, canaryTimeout: TimeAmount, logger: Logger
+        identity: GatewaySession.Identity, proved: TunnelIdentity, authenticator: TunnelAuthenticator,
+        registry: RouteRegistry, tunnels: TunnelRegistry, metrics: GatewayTunnelMetrics, warmUp: WarmUp,
+        canaryTimeout: TimeAmount, logger: Logger
     ) {
         self.metrics = metrics
         self.warmUp = warmUp
         self.canaryTimeout = canaryTimeout
         self.identity = identity
+        self.proved = proved
+        self.authenticator = authenticator
         self.registry = registry
         self.tunnels = tunnels
         var logger = logger
@@ -165,7 +171,8 @@ final class TunnelSession: TunnelObserver {
                 "routes": .stringConvertible(change.routes.count + change.rejected.count),
             ])
         do {
-            let result = try await registry.apply(change, from: cluster, tunnel: id)
+            let result = try await registry.apply(
+                change, from: cluster, tunnel: id, allowed: authenticator.hostnames(of: proved))
             warmUp.synced(cluster)
             await carryOut(
                 session.applied(change, accepted: result.accepted, rejected: result.rejected), &session, tunnel)

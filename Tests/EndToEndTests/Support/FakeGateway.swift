@@ -97,8 +97,8 @@ final class FakeGateway: TunnelAdmission {
             endStream: end)
     }
 
-    func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<Void, TunnelRefusal> {
-        refusal(head).map { .failure($0) } ?? .success(())
+    func admit(_ request: TunnelRequest) -> EventLoopFuture<Void> {
+        refusal(request.head).map { request.eventLoop.makeFailedFuture($0) } ?? request.eventLoop.makeSucceededVoidFuture()
     }
     func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?) {}
     func observer(for identity: Void) -> any TunnelObserver {
@@ -217,11 +217,11 @@ func withAgent(
 ) async throws {
     enum Ended { case body, service }
     let backend = try await Backend()
-    let parts = try Parts(options, backend: backend)
+    let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let gateway = FakeGateway()
     let listener = try await TunnelAcceptor.bind(
-        host: "127.0.0.1", port: 0, tls: nil, admission: gateway, group: Loops.tunnels)
+        host: "127.0.0.1", port: 0, tls: { nil }, admission: gateway, group: Loops.tunnels)
     let pool = try parts.pool(options, port: try #require(listener.localAddress?.port))
     try await withThrowingTaskGroup(of: Ended.self) { group in
         group.addTask {

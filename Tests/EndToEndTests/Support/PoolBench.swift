@@ -46,13 +46,13 @@ func withPool(
         configuration.random = { 0 }
         change(&configuration)
     }
-    let parts = try Parts(options, backend: backend)
+    let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     var listeners: [any Channel] = []
     for gateway in gateways {
         listeners.append(
             try await TunnelAcceptor.bind(
-                host: "127.0.0.1", port: 0, tls: tls, admission: gateway, group: Loops.tunnels))
+                host: "127.0.0.1", port: 0, tls: { tls }, admission: gateway, group: Loops.tunnels))
     }
     let ports = listeners.compactMap { $0.localAddress?.port }
     reachable.set(ports)
