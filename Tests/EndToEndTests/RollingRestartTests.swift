@@ -30,11 +30,7 @@ struct RollingRestartTests {
             let first = try RunningGateway(old, options)
             group.addTask { try await first.run() }
             let agentPort = try await first.port(isFront: false)
-<<<<<<< HEAD
             group.addTask { [options] in try? await old.pool(options, port: agentPort).run() }
-=======
-            group.addTask { try? await old.pool(options, port: agentPort).run() }
->>>>>>> 09b67c1fbae1f4df073c1d6ad450da7944708bce
             // Warm as soon as the agent has sent its routes.
             let frontPort = try await first.port(isFront: true)
             for client in 0..<50 { group.addTask { await load.run(client, port: frontPort) } }
