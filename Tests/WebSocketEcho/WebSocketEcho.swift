@@ -1,4 +1,5 @@
 import ArgumentParser
+import NIOCore
 import NIOPosix
 
 /// The tunnel's WebSocket layer without a tunnel on it: each message is sent back as it came.
