@@ -1,6 +1,5 @@
 package import NIOCore
 
-
 /// A small request through the data path of a tunnel, again and again: a peer whose socket answers pings while its
 /// streams hang is found by it. See `docs/tunnel-protocol.md`, "Liveness".
 ///

@@ -55,6 +55,8 @@ struct StackOptions: Sendable {
     /// Changes whatever else the agent's pool is told.
     var pool: @Sendable (inout TunnelPool.Configuration) -> Void = { _ in }
     var warmUp = Duration.zero
+    /// The gateway's name.
+    var instance = "gateway-1"
     /// Ports that another gateway listens on, too; any free ones where `nil`.
     var sharedPorts: (front: Int, agent: Int)?
 }
@@ -255,8 +257,7 @@ struct Parts: Sendable {
         let store = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
         let accessLog = AccessLog(
-            lines: AccessLog.lines(
-                format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
+            lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
         let drain = GatewayDrain(grace: options.gatewayGrace)
         let warmUp = WarmUp(longest: options.warmUp)
         func local(_ port: Int?) -> HostAndPort { HostAndPort(host: "127.0.0.1", port: port ?? 0) }
@@ -270,9 +271,10 @@ struct Parts: Sendable {
             TrafficService(
                 tunnels: TunnelServer(
                     configuration: .init(
-                        listen: local(options.sharedPorts?.agent), tls: tls, instanceID: "gateway-1",
-                        gatewayDomain: gatewayDomain.text,
-                        heartbeatInterval: .seconds(10), tunnel: options.tunnel,
+                        listen: local(options.sharedPorts?.agent), tls: tls, instanceID: options.instance,
+                        gatewayDomain: gatewayDomain.text, heartbeatInterval: .seconds(10),
+                        registry: options.sharedPorts == nil ? nil : "memory of \(options.instance)",
+                        tunnel: options.tunnel,
                         reusePort: options.sharedPorts != nil),
                     authenticator: authenticator, authenticated: authenticated, registry: registry,
                     tunnels: tunnels, drain: drain, warmUp: warmUp,
