@@ -29,6 +29,8 @@ let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-colle
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let jwtKit: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -66,6 +68,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.1"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
@@ -73,11 +76,11 @@ let package = Package(
     targets: [
         // Pure: no sockets, no clocks, no tasks.
         library("Routing", []),
-        library("TunnelProtocol", ["Routing", nioCore, nioHTTP1, deque]),
-        library("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
+        library("TunnelProtocol", ["Routing", nioCore, deque]),
+        library("HTTPExchange", ["TunnelProtocol", nioCore]),
 
         // Event loops.
-        library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, crypto]),
+        library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, crypto, metrics]),
 
         // Kubernetes, with no word about ingresses or tunnels in the runtime.
         library(
@@ -104,7 +107,8 @@ let package = Package(
             "EdgeGateway",
             [
                 "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", "Settings", nioCore,
-                nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging, metrics, crypto, yams,
+                nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging, metrics, crypto, jwtKit, x509,
+                asn1, yams,
             ]),
         library(
             "DevCluster",
@@ -127,7 +131,9 @@ let package = Package(
         // For test targets only: servers, clocks, certificates and waiting. Nothing that is shipped depends on it.
         .target(
             name: "TestSupport",
-            dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto], path: "Tests/TestSupport",
+            dependencies: [
+                nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto, cryptoExtras, jwtKit,
+            ], path: "Tests/TestSupport",
             swiftSettings: settings),
 
         // The WebSocket layer alone, for hack/conformance.
@@ -153,21 +159,21 @@ let package = Package(
         tests(
             "ClusterAgent",
             [
-                "TestSupport", "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "DevCluster",
-                "EdgeGateway", yams, logging, metrics, metricsTestKit,
+                "TestSupport", "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport",
+                "DevCluster", "EdgeGateway", "Settings", nioCore, yams, logging, metrics, metricsTestKit,
             ]),
         tests(
             "EdgeGateway",
             [
                 "TestSupport", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", logging,
-                nioCore, nioPosix, nioHTTP1, nioEmbedded, crypto,
+                nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL, crypto, jwtKit,
             ]),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
                 "TestSupport", "EdgeGateway", "ClusterAgent", "TunnelTransport", "TunnelProtocol", "Routing",
-                "HTTPExchange", "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, logging, crypto,
-                serviceLifecycle,
+                "HTTPExchange", "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                crypto, jwtKit, serviceLifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),

@@ -9,11 +9,10 @@ import NIOSSL
 import Routing
 import ServiceLifecycle
 import Settings
-import Synchronization
 import TunnelProtocol
 import TunnelTransport
 
-/// What the agent is for: learns which cluster it is in, then keeps its routes and its tunnel.
+/// What the agent is for: learns which cluster it is in, then keeps its routes and its tunnels.
 struct AgentCore: ServiceLifecycle.Service {
     let settings: AgentSettings
     let client: KubernetesClient
@@ -21,7 +20,13 @@ struct AgentCore: ServiceLifecycle.Service {
     let logger: Logger
 
     func run() async throws {
-        guard let clusterUUID = try await cancelWhenGracefulShutdown({ try await clusterUUID() }) else { return }
+        let identity = ClusterIdentity(client: client, logger: logger)
+        guard
+            let clusterUUID = try await cancelWhenGracefulShutdown({
+                if let uuid = settings.clusterUUID { return uuid }
+                return try await identity.read()
+            })
+        else { return }
         await reportMissingDefinition()
         let events = EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent",
@@ -30,12 +35,12 @@ struct AgentCore: ServiceLifecycle.Service {
             client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events,
             elector: elector(), logger: logger)
         let tunnels = TunnelStatus()
-        let connector = try connector(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
-        readiness.follow(pipeline, tunnels)
+        let pool = try pool(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
+        readiness.follow(pipeline) { tunnels.isConnected }
 
         let services =
             [.init(service: events)] + pipeline.services
-            + [.init(service: connector), .init(service: pipeline.controller)]
+            + [.init(service: pool), .init(service: pipeline.controller)]
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
     }
 
@@ -52,9 +57,9 @@ struct AgentCore: ServiceLifecycle.Service {
         }
     }
 
-    private func connector(
+    private func pool(
         for pipeline: RoutePipeline, clusterUUID: String, tunnels: TunnelStatus
-    ) throws -> GatewayConnector {
+    ) throws -> TunnelPool {
         let group = MultiThreadedEventLoopGroup.singleton
         let upstream = UpstreamPools(
             group: group,
@@ -65,11 +70,9 @@ struct AgentCore: ServiceLifecycle.Service {
             forwarding: pipeline.forwarding)
         var flow = FlowLimits()
         flow.budget = settings.tunnelMemory
-        return GatewayConnector(
+        return TunnelPool(
             configuration: .init(
-                dialer: TunnelDialer(
-                    host: settings.gatewayURL.host, port: settings.gatewayURL.port, tls: try tls(),
-                    group: group),
+                tunnels: settings.tunnels, dialer: try dialer(group),
                 tunnel: TunnelConfiguration(role: .agent, maxStreams: settings.maxStreams, flow: flow),
                 hello: .init(
                     versions: [1], clusterUUID: clusterUUID, agentID: UUID().uuidString.lowercased(),
@@ -81,17 +84,23 @@ struct AgentCore: ServiceLifecycle.Service {
             upstream: upstream, waitFor: pipeline.controller, syncer: pipeline.syncer, status: tunnels, logger: logger)
     }
 
-    private func tls() throws -> NIOSSLContext? {
-        guard settings.gatewayURL.usesTLS else { return nil }
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.minimumTLSVersion = .tlsv12
-        if let file = settings.gatewayCAFile { configuration.trustRoots = .file(file) }
-        do {
-            return try NIOSSLContext(configuration: configuration)
-        } catch {
-            throw SettingsError(
-                setting: AgentSettings.Name.gatewayCAFile.rawValue, value: settings.gatewayCAFile,
-                problem: "cannot be used: \(error)")
+    /// Makes dialers, each with the certificates that the files hold at that moment.
+    private func dialer(_ group: any EventLoopGroup) throws -> @Sendable () throws -> TunnelDialer {
+        let url = settings.gatewayURL
+        let serverName = settings.gatewayServerName
+        let tls =
+            url.usesTLS
+            ? try GatewayTLS(authorityFile: settings.gatewayCAFile, client: settings.gatewayClientCertificate) : nil
+        let proxy = try settings.gatewayProxy.map { proxy in
+            TunnelProxy(
+                host: proxy.host, port: proxy.port,
+                tls: proxy.usesTLS ? try NIOSSLContext(configuration: .makeClientConfiguration()) : nil,
+                authorization: proxy.authorization?.reveal())
+        }
+        return {
+            TunnelDialer(
+                host: url.host, port: url.port, tls: try tls?.context(), serverName: serverName, proxy: proxy,
+                group: group)
         }
     }
 
@@ -126,58 +135,5 @@ struct AgentCore: ServiceLifecycle.Service {
         } catch {
             // The caches will say so.
         }
-    }
-
-    /// The UID of the namespace `kube-system` stands for the cluster where no identity is set. Waits for an API server
-    /// that is not there yet.
-    ///
-    /// - Returns: `nil` if the agent is told to stop before.
-    private func clusterUUID() async throws -> String? {
-        if let uuid = settings.clusterUUID { return uuid }
-        while true {
-            do {
-                let namespace = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
-                if let uid = namespace.metadata.uid { return uid }
-                throw SettingsError(
-                    setting: AgentSettings.Name.clusterUUID.rawValue,
-                    problem: "is not set, and the namespace kube-system has no uid to take its place")
-            } catch let error as KubernetesError {
-                guard error.isRetryable else {
-                    throw SettingsError(
-                        setting: AgentSettings.Name.clusterUUID.rawValue,
-                        problem: "is not set, and the namespace kube-system cannot be read in its place: \(error)")
-                }
-                logger.warning("Cluster identity not read yet", metadata: ["error": "\(error)"])
-                guard (try? await Task.sleep(for: .seconds(2))) != nil else { return nil }
-            }
-        }
-    }
-}
-
-/// Why the agent is not ready.
-final class AgentReadiness: Sendable {
-    private let needsTunnel: Bool
-    private let parts = Mutex<(pipeline: RoutePipeline, tunnels: TunnelStatus)?>(nil)
-
-    init(needsTunnel: Bool) { self.needsTunnel = needsTunnel }
-
-    func follow(_ pipeline: RoutePipeline, _ tunnels: TunnelStatus) {
-        parts.withLock { $0 = (pipeline, tunnels) }
-    }
-
-    /// One sentence each; empty once the caches have synced and a tunnel is up, where one is needed. A replica that
-    /// stands by is ready to take over without one.
-    var reasons: [String] {
-        guard let (pipeline, tunnels) = parts.withLock({ $0 }) else { return ["the cluster's identity is not known"] }
-        var reasons: [String] = []
-        if !pipeline.hasSynced {
-            let missing = pipeline.unsyncedResources
-            reasons.append(
-                missing.isEmpty
-                    ? "routes are not known yet" : "caches have not synced: \(missing.joined(separator: ", "))"
-            )
-        }
-        if needsTunnel, pipeline.isLeading, !tunnels.isConnected { reasons.append("no tunnel is connected") }
-        return reasons
     }
 }

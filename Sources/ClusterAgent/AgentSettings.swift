@@ -20,6 +20,11 @@ package struct AgentSettings: Sendable {
         case clusterUUID = "cluster-uuid"
         case gatewayURL = "gateway-url"
         case gatewayCAFile = "gateway-ca-file"
+        case gatewayServerName = "gateway-server-name"
+        case gatewayClientCertificate = "gateway-client-certificate"
+        case gatewayClientKey = "gateway-client-key"
+        case gatewayProxy = "gateway-proxy"
+        case tunnels
         case tokenFile = "token-file"
         case kubeconfig
         case context
@@ -60,6 +65,14 @@ package struct AgentSettings: Sendable {
     package var gatewayURL: EndpointURL
     /// PEM file of the certificate authorities that the gateway's certificate may come from. Nil: those of the system.
     package var gatewayCAFile: String?
+    /// The name that the gateway's certificate must have. Nil: the host of the URL.
+    package var gatewayServerName: String?
+    /// How the agent proves itself to a gateway that asks for a certificate. Nil: by its token alone.
+    package var gatewayClientCertificate: GatewayTLS.ClientCertificate?
+    /// The HTTP proxy through which the gateway is reached. Nil: directly.
+    package var gatewayProxy: ProxyURL?
+    /// How many tunnels the agent keeps.
+    package var tunnels: Int
     /// The bearer token for the gateway.
     package var tokenFile: SecretFile
     /// Nil: `KUBECONFIG`, the cluster the agent runs in, or `~/.kube/config`.
@@ -110,8 +123,12 @@ package struct AgentSettings: Sendable {
 
     /// Throws the first problem found.
     ///
-    /// - Parameter podNamespace: the namespace the agent runs in, where the Lease is kept if no setting says otherwise.
-    package init(_ reader: SettingsReader<Name>, podNamespace: String? = nil) throws(SettingsError) {
+    /// - Parameters:
+    ///   - podNamespace: the namespace the agent runs in, where the Lease is kept if no setting says otherwise.
+    ///   - environment: where a proxy is looked for if no setting names one.
+    package init(
+        _ reader: SettingsReader<Name>, podNamespace: String? = nil, environment: [String: String] = [:]
+    ) throws(SettingsError) {
         logFormat = try reader.choice(.logFormat, default: .json)
         logLevel = try reader.choice(.logLevel, default: .info)
         clusterUUID = try reader.value(
@@ -127,6 +144,14 @@ package struct AgentSettings: Sendable {
         }
         gatewayURL = url
         gatewayCAFile = try reader.readableFile(.gatewayCAFile)
+        gatewayServerName = try reader.value(
+            .gatewayServerName, expected: "the DNS name in the gateway's certificate, such as gateway.example.com"
+        ) { text in
+            (try? Hostname(text)).flatMap { $0.isWildcard ? nil : $0.text }
+        }
+        gatewayClientCertificate = try Self.clientCertificate(reader)
+        gatewayProxy = try Self.proxy(reader, to: url, environment: environment)
+        tunnels = try reader.int(.tunnels, default: 2, in: 1...16)
         guard let token = try reader.secretFile(.tokenFile) else {
             throw reader.missing(.tokenFile, expected: "the path of a file that holds the cluster's token")
         }

@@ -173,6 +173,8 @@ package enum ProgrammedReason: String, Hashable, Sendable {
     case clusterPublic = "ClusterPublic"
     /// Another cluster owns the host name.
     case hostnameConflict = "HostnameConflict"
+    /// The agent's token does not allow the cluster to serve the host name.
+    case hostnameNotAllowed = "HostnameNotAllowed"
     /// Another Ingress of this cluster owns the host and path.
     case routeConflict = "RouteConflict"
     case syncDisabled = "SyncDisabled"

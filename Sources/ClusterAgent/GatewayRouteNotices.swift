@@ -59,7 +59,7 @@ package struct GatewayRouteNotice: Hashable, Sendable {
                 }
             case (.programmed, _):
                 switch ProgrammedReason(rawValue: condition.reason) {
-                case .routeConflict, .hostnameConflict, .rejected:
+                case .routeConflict, .hostnameConflict, .hostnameNotAllowed, .rejected:
                     notices.append(
                         .init(type: .warning, reason: condition.reason, action: "Program", note: condition.message))
                 case .clusterPublic where isNews, .syncDisabled where isNews:

@@ -72,6 +72,14 @@ package struct IngressReconciler: Reconciler {
     package func reconcile(_ key: ObjectKey) async throws -> ReconcileResult {
         // A process that was stopped for longer than the Lease lasts has not been told yet that another one leads.
         guard world.isLeading() else { return .requeue(after: .seconds(1)) }
+        do {
+            return try await bringInLine(key)
+        } catch is LeadershipLost {
+            return .requeue(after: .seconds(1))
+        }
+    }
+
+    private func bringInLine(_ key: ObjectKey) async throws -> ReconcileResult {
         defer { attempted(key) }
         let found = world.ingresses.get(key)
         guard let ingress = found, settings.selection.includes(ingress) else {
@@ -158,6 +166,11 @@ package struct IngressReconciler: Reconciler {
 
     // MARK: Writing
 
+    /// Before each request that changes something: the process may have been stopped, or have waited, since the last one.
+    private func mayWrite() throws(LeadershipLost) {
+        guard world.isLeading() else { throw LeadershipLost() }
+    }
+
     private struct Written {
         /// The status there is now; `nil` where the first one waits for the gateway's answer.
         var status: GatewayRoute.Status?
@@ -166,10 +179,21 @@ package struct IngressReconciler: Reconciler {
 
     private func write(_ plan: GatewayRoutePlan, existing: GatewayRoute?) async throws -> Written {
         var current = existing
-        if let object = plan.object(existing: existing) {
+        if let existing, let references = plan.ownerReferences(replacing: existing) {
+            // Only as long as nobody changes them again: a reference that came meanwhile must not be lost.
+            let patch = OwnerReferencesPatch(
+                metadata: .init(resourceVersion: existing.metadata.resourceVersion, ownerReferences: references))
+            current = try await ownWrites.write(existing.key) {
+                try mayWrite()
+                return try await world.client.patch(
+                    GatewayRoute.self, existing.key, merge: patch, fieldManager: GatewayRoute.manager)
+            }
+        }
+        if let object = plan.object(existing: current) {
             current = try await ownWrites.write(object.key) {
+                try mayWrite()
                 // What is there is ours; what came to be there meanwhile may be somebody else's.
-                try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: existing != nil)
+                return try await world.client.apply(object, fieldManager: GatewayRoute.manager, force: existing != nil)
             }
         }
         guard let current, let desired = plan.status(current: current) else {
@@ -183,7 +207,8 @@ package struct IngressReconciler: Reconciler {
         }
         firstStatus.settled(current.key)
         let written = try await ownWrites.write(desired.key) {
-            try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
+            try mayWrite()
+            return try await world.client.applyStatus(desired, fieldManager: GatewayRoute.manager, force: true)
         }
         report(plan.ingress, written, previous: current.status, desired: desired.status ?? .init())
         return Written(status: desired.status)
@@ -217,6 +242,7 @@ package struct IngressReconciler: Reconciler {
         guard let existing = ownWrites.newest(key, cached: world.gatewayRoutes.get(key)), existing.isOurs else {
             return
         }
+        try mayWrite()
         // Noted first: the watch may show the deletion before the request returns.
         ownWrites.deleted(existing)
         do {
@@ -247,6 +273,18 @@ package struct IngressReconciler: Reconciler {
         }
     }
 }
+
+/// A merge patch, which replaces a list as a whole.
+private struct OwnerReferencesPatch: Encodable {
+    struct Metadata: Encodable {
+        var resourceVersion: String?
+        var ownerReferences: [OwnerReference]
+    }
+    var metadata: Metadata
+}
+
+/// Another replica leads by now, or may.
+struct LeadershipLost: Error {}
 
 /// A GatewayRoute that the agent did not make has the name of an Ingress.
 struct ForeignGatewayRoute: Error, CustomStringConvertible {

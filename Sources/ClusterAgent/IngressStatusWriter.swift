@@ -11,23 +11,32 @@ package import Routing
 package struct IngressStatusWriter: Sendable {
     private let client: KubernetesClient
     private let hostname: String
+    private let isLeading: @Sendable () -> Bool
     private let logger: Logger
 
-    /// - Parameter hostname: `<cluster-uuid>.<gateway domain>`.
-    package init(client: KubernetesClient, hostname: Hostname, logger: Logger) {
+    /// - Parameters:
+    ///   - hostname: `<cluster-uuid>.<gateway domain>`.
+    ///   - isLeading: whether this replica may write at this moment; asked before each write.
+    package init(
+        client: KubernetesClient, hostname: Hostname, isLeading: @escaping @Sendable () -> Bool = { true },
+        logger: Logger
+    ) {
         self.client = client
         self.hostname = hostname.text
+        self.isLeading = isLeading
         self.logger = logger
     }
 
     /// Adds our entry where the Ingress is programmed, and removes it where it is not. Sends nothing where the Ingress, as
     /// it was last seen, is as it should be.
     ///
-    /// An Ingress that is gone, or has been made anew meanwhile, is left alone.
+    /// An Ingress that is gone, or has been made anew meanwhile, is left alone. Throws `LeadershipLost` where another
+    /// replica may lead.
     package func reconcile(_ ingress: Ingress, programmed: Bool) async throws {
         var current = ingress
         var attempt = 1
         while let entries = plan(for: current, programmed: programmed) {
+            guard isLeading() else { throw LeadershipLost() }
             do {
                 _ = try await client.patch(
                     Ingress.self, current.key,

@@ -13,9 +13,10 @@ import struct Foundation.Date
 /// | standby | follows the Ingresses, so that requests can come through this replica's tunnel | reads | hears that it lives |
 /// | leader | follows the Ingresses | writes | is told the routes |
 ///
-/// Each turn has a queue and a reconciler of its own, filled with everything there is, so that nothing of an earlier turn
-/// is left over. With no elector the replica leads from the start. As a cache it has synced once the ledger knows every
-/// Ingress: a tunnel that is up before would refuse requests that another replica has advertised.
+/// Each turn has a queue and a reconciler of its own, filled with everything there is or that the ledger still knows, so
+/// that nothing of an earlier turn is left over. With no elector the replica leads from the start. As a cache it has
+/// synced once the ledger knows every Ingress: a tunnel that is up before would refuse requests that another replica has
+/// advertised.
 final class RouteController: ServiceLifecycle.Service, CacheSync {
     /// What a turn needs of the pipeline.
     struct Parts: Sendable {
@@ -53,17 +54,16 @@ final class RouteController: ServiceLifecycle.Service, CacheSync {
     }
 
     private func standBy() async throws {
-        try await work(as: .standby) { queue in .init(queue: queue, reconciler: standby) }
+        try await work(as: .standby) { queue, _ in .init(queue: queue, reconciler: standby) }
     }
 
     private func lead() async throws {
         let ledger = parts.world.ledger
         defer { ledger.endTerm() }
-        try await work(as: .leader) { queue in
+        try await work(as: .leader) { queue, known in
             ledger.beginTerm(revision: parts.settings.revision())
             parts.syncer.termBegan()
-            let ingresses = Set(parts.world.ingresses.all().map(\.key))
-            let firstPass = FirstPass(ingresses, onComplete: ledger.setComplete)
+            let firstPass = FirstPass(known, onComplete: ledger.setComplete)
             let reconciler = IngressReconciler(
                 world: parts.world, settings: parts.settings, logger: parts.logger,
                 requeue: { for key in $0 { queue.add(key) } }, attempted: firstPass.attempted)
@@ -72,14 +72,17 @@ final class RouteController: ServiceLifecycle.Service, CacheSync {
     }
 
     private func work(
-        as role: WorkIntake.Role, _ begin: @Sendable (WorkQueue<ObjectKey>) -> WorkIntake.Turn
+        as role: WorkIntake.Role,
+        _ begin: @Sendable (WorkQueue<ObjectKey>, _ known: Set<ObjectKey>) -> WorkIntake.Turn
     ) async throws {
         let queue = WorkQueue<ObjectKey>(name: "ingress")
-        let turn = begin(queue)
+        let known = ingressesKnown()
+        let turn = begin(queue, known)
         parts.intake.begin(turn, as: role)
         defer { parts.intake.end() }
+        // Again, now that changes are heard: one that came in between was told to nobody.
+        for key in known.union(ingressesKnown()) { queue.add(key) }
         // GatewayRoutes too: one may be left of an Ingress that went while nobody looked.
-        for ingress in parts.world.ingresses.all() { queue.add(ingress.key) }
         if role == .leader {
             for route in parts.world.gatewayRoutes.all() { queue.add(route.key) }
         }
@@ -87,6 +90,11 @@ final class RouteController: ServiceLifecycle.Service, CacheSync {
             name: "ingress", workers: parts.settings.workers, queue: queue, reconciler: turn.reconciler,
             logger: parts.logger
         ).run()
+    }
+
+    /// The Ingresses there are, and those that are in the ledger only, because they went between two turns.
+    private func ingressesKnown() -> Set<ObjectKey> {
+        parts.world.ledger.read { $0.ingresses }.union(parts.world.ingresses.all().map(\.key))
     }
 
     /// - Returns: false if a graceful shutdown begins before.
@@ -104,7 +112,7 @@ final class RouteController: ServiceLifecycle.Service, CacheSync {
 
 /// Where changes of the world go: into the queue of the turn that is on.
 ///
-/// Between two turns they go nowhere, because the next one begins with everything there is.
+/// Between two turns they go nowhere, because the next one begins with everything there is and was.
 final class WorkIntake: Sendable {
     enum Role: Sendable {
         case standby

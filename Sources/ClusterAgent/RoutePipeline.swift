@@ -117,7 +117,8 @@ package struct RoutePipeline: Sendable {
                     events: events,
                     ingressStatus: settings.updateIngressStatus
                         ? IngressStatusWriter(
-                            client: client, hostname: settings.extraction.clusterHost, logger: logger) : nil,
+                            client: client, hostname: settings.extraction.clusterHost,
+                            isLeading: { elector?.isLeading ?? true }, logger: logger) : nil,
                     isLeading: { elector?.isLeading ?? true }),
                 caches: [services, ingresses, gatewayRoutes, clusterType], intake: intake, syncer: syncer,
                 settings: settings, logger: logger),

@@ -2,7 +2,6 @@ import HTTPExchange
 package import Logging
 import NIOCore
 import NIOPosix
-import NIOSSL
 import Routing
 import ServiceLifecycle
 import Settings
@@ -19,62 +18,68 @@ package enum EdgeGatewayProgram {
     package static func run(settings: GatewaySettings, logger: Logger, metrics: PrometheusRegistry) async throws {
         let group = MultiThreadedEventLoopGroup.singleton
         describe(metrics)
-        let directory = try ClusterDirectory(path: settings.clustersFile)
+        let files = CredentialFiles(settings.authentication, tls: settings.agentTLSFiles)
+        let unchanged = CredentialWatcher.Start(files)
+        let tls = try files.tls.map { files throws(SettingsError) in try AgentTLS(files) }
+        let authenticator = TunnelAuthenticator(
+            credentials: try await files.load(), acceptRate: settings.authentication.acceptRate,
+            failuresPerMinute: settings.authentication.failuresPerMinute)
         let timeouts = ExchangeStateMachine.Timeouts(
             response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))
         let cache = RouteCache(timeouts: timeouts)
         let tunnels = TunnelRegistry()
         let store = InMemoryRouteStore(gatewayDomain: settings.gatewayDomain, timeToLive: settings.routeTTL)
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
-        let accessLog = AccessLog(logger: logger)
+        let authenticated = AuthenticatedTunnels(registry: registry)
+        let accessLog = AccessLog(lines: settings.logLevel <= .info ? AccessLog.lines(format: settings.logFormat) : nil)
         var flow = FlowLimits()
         flow.budget = settings.tunnelMemory
 
         let readiness = ListenerReadiness(["front", "agent"])
+        let drain = GatewayDrain(grace: settings.shutdownGrace)
+        let tunnelMetrics = GatewayTunnelMetrics()
+        let warmUp = WarmUp(longest: settings.warmUp)
 
         let services: [any Service] = [
             accessLog,
             registry,
+            tunnelMetrics,
+            CredentialWatcher(
+                files, since: unchanged, authenticator: authenticator, tls: tls, tunnels: authenticated,
+                logger: logger),
             OperationsListener(
                 host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics,
-                readiness: { readiness.reasons }, group: group, logger: logger),
-            TunnelServer(
-                configuration: .init(
-                    listen: settings.agentListen, tls: try tls(settings.agentSecurity),
-                    instanceID: settings.instanceID, gatewayDomain: settings.gatewayDomain.text,
-                    heartbeatInterval: settings.heartbeatInterval,
-                    tunnel: TunnelConfiguration(role: .gateway, maxStreams: settings.maxStreams, flow: flow),
-                    shutdownGrace: settings.shutdownGrace),
-                directory: directory, registry: registry, tunnels: tunnels, group: group, logger: logger,
-                onListening: { _ in readiness.isBound("agent") }),
-            FrontDoor(
-                listen: settings.listen, cache: cache, tunnels: tunnels,
-                policy: ForwardingPolicy(strippedRequestFields: Set(settings.stripRequestHeaders)),
-                trustedProxies: settings.trustedProxies, accessLog: accessLog,
-                shutdownGrace: settings.shutdownGrace, group: group, logger: logger,
-                onListening: { _ in readiness.isBound("front") }),
+                readiness: { readiness.reasons + drain.reasons }, group: group, logger: logger),
+            TrafficService(
+                tunnels: TunnelServer(
+                    configuration: .init(
+                        listen: settings.agentListen, tls: tls,
+                        instanceID: settings.instanceID, gatewayDomain: settings.gatewayDomain.text,
+                        heartbeatInterval: settings.heartbeatInterval,
+                        // The store is the memory of this process, and of no other that goes by the same name.
+                        registry: "\(settings.instanceID)/\(String(UInt64.random(in: .min ... .max), radix: 16))",
+                        tunnel: TunnelConfiguration(
+                            role: .gateway, maxStreams: settings.maxStreams, flow: flow,
+                            canaryInterval: settings.canaryInterval.map { TimeAmount($0) }),
+                        reusePort: settings.reusePort),
+                    authenticator: authenticator, authenticated: authenticated, registry: registry,
+                    tunnels: tunnels, drain: drain, warmUp: warmUp, metrics: tunnelMetrics, group: group,
+                    logger: logger,
+                    onListening: { _ in readiness.isBound("agent") }),
+                front: FrontDoor(
+                    listen: settings.listen, cache: cache, tunnels: tunnels,
+                    policy: ForwardingPolicy(strippedRequestFields: Set(settings.stripRequestHeaders)),
+                    trustedProxies: settings.trustedProxies, accessLog: accessLog, drain: drain,
+                    reusePort: settings.reusePort, opens: { await warmUp.wait() }, group: group, logger: logger,
+                    onListening: { _ in readiness.isBound("front") })),
         ]
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        // The drains themselves end within the grace time; this is for what hangs.
-        configuration.maximumGracefulShutdownDuration = settings.shutdownGrace * 2 + .seconds(5)
+        // The drain itself ends within the grace time; this is for what hangs.
+        configuration.maximumGracefulShutdownDuration = settings.shutdownGrace + .seconds(1)
+        configuration.maximumCancellationDuration = .seconds(3)
         try await ServiceGroup(configuration: configuration).run()
         logger.info("Stopped pipeops-gateway")
-    }
-
-    private static func tls(_ security: GatewaySettings.AgentSecurity) throws -> NIOSSLContext? {
-        guard case .tls(let certificate, let key) = security else { return nil }
-        do {
-            var configuration = TLSConfiguration.makeServerConfiguration(
-                certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
-                privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
-            configuration.minimumTLSVersion = .tlsv12
-            return try NIOSSLContext(configuration: configuration)
-        } catch {
-            throw SettingsError(
-                setting: "agent-tls-certificate", value: certificate,
-                problem: "cannot be used with agent-tls-key \(key): \(error)")
-        }
     }
 
     private static func describe(_ metrics: PrometheusRegistry) {
@@ -83,6 +88,28 @@ package enum EdgeGatewayProgram {
             .init("gateway_request_duration_seconds", help: "From a request's head to the end of its answer."))
         metrics.describe(.init("gateway_active_routes", help: "Routes served, by cluster."))
         metrics.describe(.init("gateway_tunnel_health", help: "1 while a tunnel of the cluster is connected, else 0."))
+        for (name, help) in [
+            ("canary_failures_total", "Tunnels closed because their data path did not answer, by cluster."),
+            ("violations_total", "Tunnels closed because the agent broke the protocol, by reason."),
+            ("received_bytes_total", "Bytes that came through tunnels, by cluster."),
+            ("sent_bytes_total", "Bytes that were sent through tunnels, by cluster."),
+            ("streams_total", "Streams opened, canaries included, by cluster."),
+            ("stalls_total", "How often a stream had something to send and no credit for it, by cluster."),
+            ("stalled_seconds_total", "Time that streams stood still so, summed over the streams, by cluster."),
+            ("open_streams", "Streams open on a tunnel."),
+            ("round_trip_seconds", "From ping to pong, smoothed, on a tunnel."),
+        ] {
+            metrics.describe(.init("gateway_tunnel_\(name)", help: help))
+        }
+        metrics.describe(.init("gateway_tunnel_accepts_total", help: "Handshakes of agents, by what came of them."))
+        metrics.describe(
+            .init("gateway_tunnel_auth_failures_total", help: "Handshakes that proved no identity, by reason."))
+        metrics.describe(
+            .init(
+                "gateway_tunnel_credentials_ended_total",
+                help: "Tunnels closed because what let them in was withdrawn or expired."))
+        metrics.describe(
+            .init("gateway_credential_reloads_total", help: "Changed credential files read again, by file and result."))
         metrics.describe(
             .init("gateway_access_log_dropped_total", help: "Access log lines lost because too many were waiting."))
     }

@@ -28,6 +28,14 @@ package struct GatewaySettings: Sendable {
         case agentListen = "agent-listen"
         case adminListen = "admin-listen"
         case clustersFile = "clusters-file"
+        case jwksFile = "jwks-file"
+        case jwtIssuer = "jwt-issuer"
+        case jwtAudience = "jwt-audience"
+        case agentClientCA = "agent-client-ca"
+        case agentClientAuth = "agent-client-auth"
+        case agentClientCertificateAdmits = "agent-client-certificate-admits"
+        case authFailuresPerMinute = "auth-failures-per-minute"
+        case acceptRate = "accept-rate"
         case agentTLSCertificate = "agent-tls-certificate"
         case agentTLSKey = "agent-tls-key"
         case agentPlaintext = "agent-plaintext"
@@ -35,12 +43,15 @@ package struct GatewaySettings: Sendable {
         case responseTimeout = "response-timeout"
         case idleTimeout = "idle-timeout"
         case heartbeatInterval = "heartbeat-interval"
+        case canaryInterval = "canary-interval"
         case routeTTL = "route-ttl"
         case tunnelMemory = "tunnel-memory"
         case maxStreams = "max-streams"
         case trustedProxies = "trusted-proxies"
         case stripRequestHeaders = "strip-request-headers"
         case shutdownGrace = "shutdown-grace"
+        case reusePort = "reuse-port"
+        case warmUp = "warm-up"
         case instanceID = "instance-id"
         case logFormat = "log-format"
         case logLevel = "log-level"
@@ -55,8 +66,8 @@ package struct GatewaySettings: Sendable {
     package var agentListen: HostAndPort
     /// Metrics, health and readiness.
     package var adminListen: HostAndPort
-    /// The clusters that may connect, YAML or JSON.
-    package var clustersFile: String
+    /// Who may open a tunnel.
+    package var authentication: AuthenticationSettings
     package var agentSecurity: AgentSecurity
     /// The DNS domain under which each cluster has names of its own.
     package var gatewayDomain: Hostname
@@ -66,6 +77,8 @@ package struct GatewaySettings: Sendable {
     package var idleTimeout: Duration
     /// How often agents are asked to send heartbeats.
     package var heartbeatInterval: Duration
+    /// How often each tunnel's data path is tried; `nil` for never.
+    package var canaryInterval: Duration?
     /// How long routes live without a heartbeat.
     package var routeTTL: Duration
     /// The most that one tunnel may hold in memory, in bytes.
@@ -78,6 +91,10 @@ package struct GatewaySettings: Sendable {
     package var stripRequestHeaders: [String]
     /// How long open exchanges may take to end after SIGTERM.
     package var shutdownGrace: Duration
+    /// Whether another gateway process may listen on the same ports, so that one can take over from the other.
+    package var reusePort: Bool
+    /// The longest that the front door stays shut at first while agents send their routes; zero opens it at once.
+    package var warmUp: Duration
     /// Which of several gateways this is.
     package var instanceID: String
     package var logFormat: LogFormat
@@ -90,11 +107,11 @@ package struct GatewaySettings: Sendable {
         listen = try reader.address(.listen, default: HostAndPort(host: "127.0.0.1", port: 8080))
         agentListen = try reader.address(.agentListen, default: HostAndPort(host: "127.0.0.1", port: 8081))
         adminListen = try reader.address(.adminListen, default: HostAndPort(host: "127.0.0.1", port: 8082))
-        guard let clusters = try reader.readableFile(.clustersFile) else {
-            throw reader.missing(.clustersFile, expected: "the path of a file that lists the clusters and their tokens")
-        }
-        clustersFile = clusters
+        authentication = try AuthenticationSettings(reader)
         agentSecurity = try Self.agentSecurity(reader)
+        if agentSecurity == .plaintext, authentication.clientAuthority != nil {
+            throw reader.refusal(of: .agentClientCA, problem: "cannot be combined with agent-plaintext")
+        }
         gatewayDomain = try reader.domain(.gatewayDomain, default: "gateway.pipeops.io")
         responseTimeout = try reader.duration(
             .responseTimeout, default: .seconds(30), in: .milliseconds(10) ... .seconds(86_400))
@@ -102,6 +119,11 @@ package struct GatewaySettings: Sendable {
             .idleTimeout, default: .seconds(300), in: .milliseconds(10) ... .seconds(86_400))
         heartbeatInterval = try reader.duration(
             .heartbeatInterval, default: .seconds(10), in: .milliseconds(100) ... .seconds(3600))
+        let canaries = try reader.duration(.canaryInterval, default: .seconds(5), in: .zero ... .seconds(3600))
+        guard canaries == .zero || canaries >= .milliseconds(100) else {
+            throw reader.refusal(of: .canaryInterval, problem: "must be 0, for no canaries, or at least 100ms")
+        }
+        canaryInterval = canaries == .zero ? nil : canaries
         routeTTL = try reader.duration(.routeTTL, default: .seconds(300), in: .seconds(1) ... .seconds(86_400))
         tunnelMemory = try reader.bytes(.tunnelMemory, default: 64 << 20, in: 1 << 20...16 << 30)
         maxStreams = try reader.int(.maxStreams, default: 1024, in: 1...1_000_000)
@@ -110,6 +132,8 @@ package struct GatewaySettings: Sendable {
             .stripRequestHeaders, expected: "a field name, and none of host, content-length and transfer-encoding",
             parse: Self.strippableField)
         shutdownGrace = try reader.duration(.shutdownGrace, default: .seconds(30), in: .zero ... .seconds(3600))
+        reusePort = try reader.bool(.reusePort, default: false)
+        warmUp = try reader.duration(.warmUp, default: .zero, in: .zero ... .seconds(600))
         instanceID =
             try reader.value(
                 .instanceID, expected: "at most 128 letters, digits, dots, hyphens and underscores"
@@ -120,6 +144,14 @@ package struct GatewaySettings: Sendable {
                 of: .routeTTL,
                 problem: "must be longer than heartbeat-interval, which is \(DurationText.format(heartbeatInterval))")
         }
+    }
+
+    /// What the agents' listener is made from; nil for plain text.
+    package var agentTLSFiles: AgentTLS.Files? {
+        guard case .tls(let certificate, let key) = agentSecurity else { return nil }
+        return .init(
+            certificate: certificate, key: key, clientAuthority: authentication.clientAuthority,
+            requiresClientCertificate: authentication.clientAuth == .required)
     }
 
     private static func agentSecurity(_ reader: SettingsReader<Name>) throws(SettingsError) -> AgentSecurity {

@@ -1,4 +1,4 @@
-package import NIOHTTP1
+package import TunnelProtocol
 
 /// How long a message's body is, by its head (RFC 9112 §6.3), and how much of it has passed.
 ///
@@ -13,14 +13,14 @@ package struct BodyFraming: Hashable, Sendable {
     private var length: Length
 
     /// - Throws: what is wrong with the head's Content-Length.
-    package init(request fields: HTTPHeaders, endStream: Bool) throws(Invalid) {
+    package init(request fields: HeaderFields, endStream: Bool) throws(Invalid) {
         let announced = try Self.contentLength(fields)
         guard !endStream || (announced ?? 0) == 0 else { throw Invalid("the body announced is missing") }
         length = endStream ? .known(remaining: 0) : announced.map { .known(remaining: $0) } ?? .untilEnd
     }
 
     /// - Parameter method: of the request; the answer to HEAD has no body whatever its fields say.
-    package init(response status: UInt16, fields: HTTPHeaders, method: String) throws(Invalid) {
+    package init(response status: UInt16, fields: HeaderFields, method: String) throws(Invalid) {
         let announced = try Self.contentLength(fields)
         if status == 101 {
             // What follows is another protocol's bytes, both ways.
@@ -55,12 +55,29 @@ package struct BodyFraming: Hashable, Sendable {
         init(_ description: String) { self.description = description }
     }
 
-    private static func contentLength(_ fields: HTTPHeaders) throws(Invalid) -> Int? {
-        let values = fields["Content-Length"]
-        guard let first = values.first else { return nil }
-        guard values.count == 1, !first.isEmpty, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-            let length = Int(first)
-        else { throw Invalid("its Content-Length is not one number") }
+    private static func contentLength(_ fields: HeaderFields) throws(Invalid) -> Int? {
+        var count = 0
+        var length: Int?
+        fields.forEachField { field in
+            guard FieldKind(field.name) == .contentLength else { return }
+            count += 1
+            length = field.value.decimalNumber
+        }
+        guard count > 0 else { return nil }
+        guard count == 1, let length else { throw Invalid("its Content-Length is not one number") }
         return length
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The number that these ASCII digits are; `nil` where there is another byte, none, or too many.
+    var decimalNumber: Int? {
+        guard !isEmpty, count <= 18 else { return nil }
+        var number = 0
+        for byte in self {
+            guard (0x30...0x39).contains(byte) else { return nil }
+            number = number * 10 + Int(byte - 0x30)
+        }
+        return number
     }
 }

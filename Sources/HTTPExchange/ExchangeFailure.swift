@@ -4,6 +4,8 @@ package import TunnelProtocol
 package enum ExchangeFailure: Error, Hashable, Sendable {
     case badRequest(String)
     case headerTooLarge
+    case targetTooLong
+    case versionNotSupported
     case noSuchHost
     case noSuchPath
     /// The route exists, and no tunnel of its cluster is connected.
@@ -42,7 +44,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     /// What the agent tells the gateway.
     package var resetCode: ResetCode {
         switch self {
-        case .badRequest, .headerTooLarge: .protocolError
+        case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported: .protocolError
         case .noSuchHost, .noSuchPath, .notAdvertised: .notAdvertised
         case .clusterOffline, .tunnelLost, .internalError: .internalError
         case .overloaded: .overloaded
@@ -60,11 +62,13 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         switch self {
         case .badRequest: 400
         case .noSuchHost, .noSuchPath: 404
+        case .targetTooLong: 414
         case .headerTooLarge: 431
         case .internalError: 500
         case .notAdvertised, .backendUnresolved, .backendUnreachable, .backendClosed, .backendInvalid: 502
         case .clusterOffline, .tunnelLost, .overloaded: 503
         case .backendTimeout, .idleTimeout: 504
+        case .versionNotSupported: 505
         }
     }
 
@@ -73,6 +77,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         switch self {
         case .badRequest: "bad_request"
         case .headerTooLarge: "header_too_large"
+        case .targetTooLong: "target_too_long"
+        case .versionNotSupported: "version_not_supported"
         case .noSuchHost: "no_such_host"
         case .noSuchPath: "no_such_path"
         case .clusterOffline: "cluster_offline"
@@ -94,6 +100,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         switch self {
         case .badRequest(let reason): "The request cannot be forwarded: \(reason)."
         case .headerTooLarge: "The request's header fields are too large."
+        case .targetTooLong: "The request's target is too long."
+        case .versionNotSupported: "The request's version of HTTP is neither 1.0 nor 1.1."
         case .noSuchHost: "No application is served under this host name."
         case .noSuchPath: "An application is served under this host name, but not under this path."
         case .clusterOffline: "The cluster that serves this application is not connected. Try again shortly."

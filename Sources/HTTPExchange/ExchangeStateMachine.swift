@@ -15,10 +15,15 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         package var response: TimeAmount
         /// Once the head is there: between two bytes, in either direction.
         package var idle: TimeAmount
+        /// Once both sides speak another protocol, such as WebSocket: between two bytes, in either direction.
+        package var upgraded: TimeAmount
 
-        package init(response: TimeAmount = .seconds(30), idle: TimeAmount = .minutes(5)) {
+        package init(
+            response: TimeAmount = .seconds(30), idle: TimeAmount = .minutes(5), upgraded: TimeAmount = .hours(1)
+        ) {
             self.response = response
             self.idle = idle
+            self.upgraded = upgraded
         }
     }
 
@@ -61,6 +66,8 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     private enum Response: Hashable {
         case awaitingHead
         case streaming
+        /// Both directions are another protocol's bytes.
+        case upgraded
         /// The whole answer went out, or the exchange failed.
         case ended
     }
@@ -86,7 +93,11 @@ package struct ExchangeStateMachine: Hashable, Sendable {
 
     /// The moment `checkDeadline` is worth calling.
     package var deadline: NIODeadline {
-        lastActivity + (response == .awaitingHead ? timeouts.response : timeouts.idle)
+        switch response {
+        case .awaitingHead: lastActivity + timeouts.response
+        case .upgraded: lastActivity + timeouts.upgraded
+        case .streaming, .ended: lastActivity + timeouts.idle
+        }
     }
 
     /// Part of the request's body, or its end, came from the client.
@@ -101,7 +112,7 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     package mutating func responseHead(isInformational: Bool, isEnd: Bool, now: NIODeadline) -> ResponseAction {
         switch response {
         case .ended: return .discard
-        case .streaming: return .fail(fail(.backendInvalid))
+        case .streaming, .upgraded: return .fail(fail(.backendInvalid))
         case .awaitingHead:
             if isInformational {
                 informationalHeads += 1
@@ -113,12 +124,23 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         }
     }
 
+    /// The server answered with 101 (RFC 9110 §15.2.2): from here on both directions are bytes, until each is ended.
+    ///
+    /// - Returns: `false` where a final head was there before.
+    package mutating func switchedProtocols(now: NIODeadline) -> Bool {
+        guard response == .awaitingHead else { return false }
+        lastActivity = now
+        response = .upgraded
+        request = .streaming
+        return true
+    }
+
     /// Part of the response's body, or its end, came from the server.
     package mutating func responsePart(isEnd: Bool, now: NIODeadline) -> ResponseAction {
         switch response {
         case .ended: return .discard
         case .awaitingHead: return .fail(fail(.backendInvalid))
-        case .streaming:
+        case .streaming, .upgraded:
             lastActivity = now
             return isEnd ? finish() : .forward
         }
@@ -151,7 +173,7 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         defer { response = .ended }
         switch response {
         case .awaitingHead: return .answer(failure)
-        case .streaming: return .abort(failure)
+        case .streaming, .upgraded: return .abort(failure)
         case .ended: return .nothing
         }
     }

@@ -1,18 +1,18 @@
 package import NIOCore
-package import NIOHTTP1
+package import TunnelProtocol
 
 /// The answer to a request that failed, for programs and people alike (RFC 9457).
 package struct FailureAnswer {
-    package var status: HTTPResponseStatus
-    package var fields: HTTPHeaders
+    package var status: UInt16
+    package var fields: HeaderFields
     package var body: ByteBuffer
 
     package init(_ failure: ExchangeFailure) {
-        status = HTTPResponseStatus(statusCode: Int(failure.status))
+        status = failure.status
         // Every text is this project's own or escaped, so that plain interpolation yields JSON.
         body = ByteBuffer(
             string: """
-                {"type":"about:blank","title":"\(status.reasonPhrase)","status":\(failure.status),\
+                {"type":"about:blank","title":"\(ReasonPhrase(status))","status":\(failure.status),\
                 "code":"\(failure.code)","detail":"\(Self.escaped(failure.detail))"}
 
                 """)

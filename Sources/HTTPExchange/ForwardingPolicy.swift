@@ -1,4 +1,4 @@
-package import NIOHTTP1
+package import TunnelProtocol
 
 /// How the gateway rewrites a request's fields: ruling 1 of the design.
 ///
@@ -21,18 +21,15 @@ package struct ForwardingPolicy: Sendable {
     ///   - authority: the `Host` field the client sent.
     ///   - routeStrips: lower-case names the route asks to remove.
     package func requestFields(
-        _ fields: HTTPHeaders, client: String, isTrusted: Bool, scheme: String, authority: String,
+        _ fields: HeaderFields, client: String, isTrusted: Bool, scheme: String, authority: String,
         routeStrips: Set<String> = []
-    ) -> HTTPHeaders {
-        var result = HopByHop.removed(from: fields) { name in
-            switch name.utf8.count {
-            case 4: if name.lowercased() == "host" { return true }
-            case 9...: if Self.isReplaced(name, isTrusted: isTrusted) { return true }
-            default: break
-            }
-            guard !strippedRequestFields.isEmpty || !routeStrips.isEmpty else { return false }
-            let lowered = name.lowercased()
-            return strippedRequestFields.contains(lowered) || routeStrips.contains(lowered)
+    ) -> HeaderFields {
+        let strips = !strippedRequestFields.isEmpty || !routeStrips.isEmpty
+        var result = HopByHop.removed(from: fields) { field, kind in
+            if Self.isReplaced(kind, isTrusted: isTrusted) { return true }
+            guard strips else { return false }
+            let name = field.nameText.lowercased()
+            return strippedRequestFields.contains(name) || routeStrips.contains(name)
         }
         guard isTrusted else {
             result.add(name: "X-Forwarded-For", value: client)
@@ -47,11 +44,13 @@ package struct ForwardingPolicy: Sendable {
         return result
     }
 
-    /// Whether a field says how the request came and is not believed. A trusted proxy's are, but its
-    /// `X-Forwarded-For` is written anew with the proxy's own address at the end.
-    private static func isReplaced(_ name: String, isTrusted: Bool) -> Bool {
-        let lowered = name.lowercased()
-        if isTrusted { return lowered == "x-forwarded-for" }
-        return lowered.hasPrefix("x-forwarded-") || lowered == "forwarded" || lowered == "x-real-ip"
+    /// Whether a field says how the request came and is not believed, or stands elsewhere (`Host`). A trusted proxy's
+    /// are, but its `X-Forwarded-For` is written anew with the proxy's own address at the end.
+    private static func isReplaced(_ kind: FieldKind, isTrusted: Bool) -> Bool {
+        switch kind {
+        case .host, .forwardedFor: true
+        case .forwardedProto, .forwardedHost, .forwarding: !isTrusted
+        default: false
+        }
     }
 }

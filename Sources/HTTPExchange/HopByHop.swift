@@ -1,30 +1,48 @@
-package import NIOHTTP1
+package import TunnelProtocol
 
 /// Fields that concern one connection and are never forwarded (RFC 9110 §7.6.1).
 package enum HopByHop {
-    private static let names: Set<String> = [
-        "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te",
-        "transfer-encoding", "upgrade",
-    ]
-
     /// The fields to forward: all but the hop-by-hop ones and those that `Connection` names.
     ///
     /// `TE: trailers` survives, because trailers are carried end to end (gRPC requires it).
-    package static func removed(from fields: HTTPHeaders, also isRemoved: (String) -> Bool = { _ in false })
-        -> HTTPHeaders
-    {
-        var nominated: [Substring] = []
-        for option in fields[canonicalForm: "connection"] where option.lowercased() != "te" { nominated.append(option) }
-        var kept = HTTPHeaders()
-        kept.reserveCapacity(fields.count + 4)
-        for (name, value) in fields {
-            if isHopByHop(name) || isRemoved(name) { continue }
-            if !nominated.isEmpty, nominated.contains(where: { $0.lowercased() == name.lowercased() }) { continue }
-            kept.add(name: name, value: value)
+    ///
+    /// - Parameter isRemoved: whether a field goes that is none of these.
+    package static func removed(
+        from fields: HeaderFields, also isRemoved: (HeaderField, FieldKind) -> Bool = { _, _ in false }
+    ) -> HeaderFields {
+        var nominated: [Substring]?
+        var kept = HeaderFields(reserving: fields.byteCount + 128)
+        var hasTE = false
+        // `Connection` may stand behind what it names: then the fields are gone through again.
+        fields.forEachField { field in
+            switch FieldKind(field.name) {
+            case .connection: if nominated == nil { nominated = self.nominated(by: fields) }
+            case .te: hasTE = true
+            case .hopByHop, .transferEncoding: break
+            case let kind: if !isRemoved(field, kind) { kept.add(field) }
+            }
         }
-        let te = fields[canonicalForm: "te"]
-        if te.contains(where: { $0.lowercased() == "trailers" }) { kept.add(name: "TE", value: "trailers") }
+        if let nominated, !nominated.isEmpty {
+            let all = kept
+            kept = HeaderFields(reserving: all.byteCount + 128)
+            all.forEachField { field in
+                if !nominated.contains(where: { field.isNamed(String($0)) }) { kept.add(field) }
+            }
+        }
+        if hasTE, fields.list("te").contains(where: { $0.lowercased() == "trailers" }) {
+            kept.add(name: "TE", value: "trailers")
+        }
         return kept
+    }
+
+    /// The names in `Connection`, but for those that are no fields or are dealt with anyway.
+    private static func nominated(by fields: HeaderFields) -> [Substring] {
+        fields.list("connection").filter { option in
+            switch option.lowercased() {
+            case "te", "close", "keep-alive", "upgrade": false
+            default: true
+            }
+        }
     }
 
     /// Fields that mean something only before the body: as trailers they could mislead whoever merges them
@@ -35,15 +53,7 @@ package enum HopByHop {
     ]
 
     /// The trailers to forward.
-    package static func trailers(from fields: HTTPHeaders) -> HTTPHeaders {
-        removed(from: fields) { notInTrailers.contains($0.lowercased()) }
-    }
-
-    private static func isHopByHop(_ name: String) -> Bool {
-        // By length first: most names are decided without lower-casing them.
-        switch name.utf8.count {
-        case 2, 7, 10, 16, 17, 18, 19: names.contains(name.lowercased())
-        default: false
-        }
+    package static func trailers(from fields: HeaderFields) -> HeaderFields {
+        removed(from: fields) { field, _ in notInTrailers.contains(field.nameText.lowercased()) }
     }
 }

@@ -125,6 +125,12 @@ package struct IPAddress: Hashable, Sendable {
         self.isIPv6 = isIPv6
     }
 
+    /// The first address of the IPv6 network with a prefix of this length, 0 to 128; an IPv4 address as it is.
+    package func masked(toIPv6Prefix length: Int) -> IPAddress {
+        guard isIPv6, length < 128 else { return self }
+        return IPAddress(bits: length == 0 ? 0 : bits & UInt128.max << UInt128(128 - length), isIPv6: true)
+    }
+
     /// The IPv4 address that an IPv6 one leads to by translation (RFC 6052 §2.1, `64:ff9b::/96`) or by the old
     /// IPv4-compatible form (RFC 4291 §2.5.5.1, `::/96`); nil for any other address, `::` and `::1` included.
     package var translatedIPv4: IPAddress? {

@@ -5,6 +5,14 @@ import NIOPosix
 import ServiceLifecycle
 import Synchronization
 
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
 /// The listener for those who run the program: `/metrics`, `/healthz`, `/readyz` and further JSON pages, read only,
 /// over plain HTTP/1.1. It has no authentication: bind it where only they can reach it.
 package struct OperationsListener: Service {
@@ -16,7 +24,8 @@ package struct OperationsListener: Service {
     private let onListening: @Sendable (SocketAddress) -> Void
 
     /// - Parameters:
-    ///   - host: The address to bind, such as `127.0.0.1`, `0.0.0.0` or `::`.
+    ///   - host: The address to bind, such as `127.0.0.1` or `0.0.0.0`; `::` stands for all addresses of the machine, and
+    ///     for those of IPv4 where it has no IPv6.
     ///   - port: 0 for any free port.
     ///   - metrics: What `/metrics` shows.
     ///   - readiness: Why the program cannot serve at the moment, one short text each; empty when it can. Called on an
@@ -42,22 +51,7 @@ package struct OperationsListener: Service {
     /// Serves until graceful shutdown or cancellation, then closes its connections. Throws when it cannot bind.
     package func run() async throws {
         let connections = Connections()
-        let router = router
-        let listener = try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 64)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    guard connections.add(channel) else { throw TooManyConnections() }
-                    try channel.pipeline.syncOperations.addHandler(
-                        IdleStateHandler(allTimeout: .seconds(60)))
-                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(
-                        withPipeliningAssistance: true, withErrorHandling: true)
-                    try channel.pipeline.syncOperations.addHandler(OperationsHandler(router: router))
-                }
-            }
-            .bind(host: host, port: port).get()
+        let listener = try await bind(connections)
 
         if let address = listener.localAddress {
             let name = address.ipAddress ?? host
@@ -77,6 +71,42 @@ package struct OperationsListener: Service {
             listener.close(promise: nil)
         }
         connections.closeAll()
+    }
+
+    private func bind(_ connections: Connections) async throws -> any Channel {
+        guard host == "::" else { return try await bootstrap(connections).bind(host: host, port: port).get() }
+        do {
+            // Whatever the machine's default is: probes come by the family that the cluster has.
+            return try await bootstrap(connections)
+                .serverChannelOption(ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 0)
+                .bind(host: host, port: port).get()
+        } catch let error as IOError where Self.meansNoIPv6(error.errnoCode) {
+            return try await bootstrap(connections).bind(host: "0.0.0.0", port: port).get()
+        }
+    }
+
+    /// Whether binding an IPv6 address failed with an error number that says that the machine has no IPv6, which kernels
+    /// do at either of two steps.
+    package static func meansNoIPv6(_ errorNumber: CInt) -> Bool {
+        errorNumber == EAFNOSUPPORT || errorNumber == EADDRNOTAVAIL
+    }
+
+    private func bootstrap(_ connections: Connections) -> ServerBootstrap {
+        let router = router
+        return ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 64)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard connections.add(channel) else { throw TooManyConnections() }
+                    try channel.pipeline.syncOperations.addHandler(
+                        IdleStateHandler(allTimeout: .seconds(60)))
+                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+                        withPipeliningAssistance: true, withErrorHandling: true)
+                    try channel.pipeline.syncOperations.addHandler(OperationsHandler(router: router))
+                }
+            }
     }
 }
 

@@ -35,14 +35,7 @@ package struct TextLogHandler: LogHandler {
         var line: [UInt8] = []
         line.reserveCapacity(192)
         now().append(to: &line)
-        line.append(UInt8(ascii: " "))
-        let level = event.level.rawValue
-        line.append(contentsOf: level.utf8)
-        // "critical" is the longest level; messages start in one column.
-        line.append(contentsOf: repeatElement(UInt8(ascii: " "), count: max(0, 8 - level.utf8.count) + 1))
-        JSONText.appendEscaped(label, escapingQuotes: false, to: &line)
-        line.append(contentsOf: ": ".utf8)
-        JSONText.appendEscaped(event.message.description, escapingQuotes: false, to: &line)
+        line += Self.beginning(level: event.level, label: label, message: event.message.description)
         for field in LogFields.collect(event, handler: metadata, provider: metadataProvider) {
             line.append(UInt8(ascii: " "))
             line.append(contentsOf: field.name.utf8)
@@ -53,13 +46,30 @@ package struct TextLogHandler: LogHandler {
         output.write(line)
     }
 
-    /// Plain words stay bare; everything else is as in JSON.
+    /// What stands between the time and the first field.
+    static func beginning(level: Logger.Level, label: String, message: String) -> [UInt8] {
+        var line = [UInt8(ascii: " ")]
+        let level = level.rawValue
+        line.append(contentsOf: level.utf8)
+        // "critical" is the longest level; messages start in one column.
+        line.append(contentsOf: repeatElement(UInt8(ascii: " "), count: max(0, 8 - level.utf8.count) + 1))
+        JSONText.appendEscaped(label, escapingQuotes: false, to: &line)
+        line.append(contentsOf: ": ".utf8)
+        JSONText.appendEscaped(message, escapingQuotes: false, to: &line)
+        return line
+    }
+
     private static func appendValue(_ value: Logger.Metadata.Value, to line: inout [UInt8]) {
-        if case .string(let text) = value, isPlain(text) {
-            line.append(contentsOf: text.utf8)
+        if case .string(let text) = value {
+            append(text, to: &line)
         } else {
             JSONText.appendValue(value, to: &line)
         }
+    }
+
+    /// Plain words stay bare; everything else is as in JSON.
+    static func append(_ text: String, to line: inout [UInt8]) {
+        if isPlain(text) { line.append(contentsOf: text.utf8) } else { JSONText.appendString(text, to: &line) }
     }
 
     private static func isPlain(_ text: String) -> Bool {

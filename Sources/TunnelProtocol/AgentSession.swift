@@ -53,6 +53,9 @@ package struct AgentSession {
             guard welcome.heartbeatIntervalMilliseconds > 0 else {
                 return close(.malformedControl, "heartbeat_interval_ms is not positive")
             }
+            guard welcome.canaryIntervalMilliseconds ?? 1 > 0 else {
+                return close(.malformedControl, "canary_interval_ms is not positive")
+            }
             state = .established
             return .established(welcome)
         case (.awaitingWelcome, _):

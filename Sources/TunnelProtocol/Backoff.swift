@@ -38,6 +38,12 @@ package struct Backoff: Hashable, Sendable {
 
     package init(limits: Limits = Limits()) { self.limits = limits }
 
+    /// A tunnel has been up for this long and is about to be replaced: the dials for it start the sequence anew if it
+    /// was stable.
+    package mutating func lived(_ lifetime: TimeAmount) {
+        if lifetime >= limits.stableAfter { failures = 0 }
+    }
+
     /// - Parameter random: uniform in 0..<1.
     package mutating func delay(after cause: Cause, random: Double) -> TimeAmount {
         switch cause {
@@ -50,7 +56,7 @@ package struct Backoff: Hashable, Sendable {
             failures = 0
             return .nanoseconds(Int64(Double(limits.refused.nanoseconds) * (0.5 + random / 2)))
         case .lost(let lifetime):
-            if lifetime >= limits.stableAfter { failures = 0 }
+            lived(lifetime)
         case .failed:
             break
         }

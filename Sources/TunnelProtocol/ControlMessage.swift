@@ -31,17 +31,34 @@ package enum ControlMessage: Hashable, Sendable {
         package var agentVersion: String
         /// How many streams the agent carries at once on this tunnel.
         package var maxStreams: Int
+        /// Which tunnel of the agent's pool this is, from 0; 0 where it is not said. A new tunnel of the same agent and
+        /// the same number takes the place of the older one.
+        package var tunnel: Int
 
-        package init(versions: [Int], clusterUUID: String, agentID: String, agentVersion: String, maxStreams: Int) {
+        package init(
+            versions: [Int], clusterUUID: String, agentID: String, agentVersion: String, maxStreams: Int,
+            tunnel: Int = 0
+        ) {
             self.versions = versions
             self.clusterUUID = clusterUUID
             self.agentID = agentID
             self.agentVersion = agentVersion
             self.maxStreams = maxStreams
+            self.tunnel = tunnel
+        }
+
+        package init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            versions = try values.decode([Int].self, forKey: .versions)
+            clusterUUID = try values.decode(String.self, forKey: .clusterUUID)
+            agentID = try values.decode(String.self, forKey: .agentID)
+            agentVersion = try values.decode(String.self, forKey: .agentVersion)
+            maxStreams = try values.decode(Int.self, forKey: .maxStreams)
+            tunnel = try values.decodeIfPresent(Int.self, forKey: .tunnel) ?? 0
         }
 
         private enum CodingKeys: String, CodingKey {
-            case versions
+            case versions, tunnel
             case clusterUUID = "cluster_uuid"
             case agentID = "agent_id"
             case agentVersion = "agent_version"
@@ -58,24 +75,32 @@ package enum ControlMessage: Hashable, Sendable {
         /// Hosts below `<cluster-uuid>.<gateway domain>` belong to the cluster.
         package var gatewayDomain: String
         package var heartbeatIntervalMilliseconds: Int
+        /// How often the gateway sends canaries; absent where it sends none.
+        package var canaryIntervalMilliseconds: Int?
+        /// Names the store of routes that this gateway reads and writes: gateways that name the same one, or none,
+        /// share it, and what one of them was told all of them know.
+        package var registry: String?
 
         package init(
             version: Int, instanceID: String, tunnelID: String, gatewayDomain: String,
-            heartbeatIntervalMilliseconds: Int
+            heartbeatIntervalMilliseconds: Int, canaryIntervalMilliseconds: Int? = nil, registry: String? = nil
         ) {
             self.version = version
             self.instanceID = instanceID
             self.tunnelID = tunnelID
             self.gatewayDomain = gatewayDomain
             self.heartbeatIntervalMilliseconds = heartbeatIntervalMilliseconds
+            self.canaryIntervalMilliseconds = canaryIntervalMilliseconds
+            self.registry = registry
         }
 
         private enum CodingKeys: String, CodingKey {
-            case version
+            case version, registry
             case instanceID = "instance_id"
             case tunnelID = "tunnel_id"
             case gatewayDomain = "gateway_domain"
             case heartbeatIntervalMilliseconds = "heartbeat_interval_ms"
+            case canaryIntervalMilliseconds = "canary_interval_ms"
         }
     }
 

@@ -1,5 +1,4 @@
 package import NIOCore
-import NIOHTTP1
 
 /// The numbers of the frame header: length u24, type u8, flags u8, stream u32, all big-endian.
 enum FrameWire {
@@ -104,12 +103,9 @@ extension ByteBuffer {
         }
     }
 
-    private mutating func writeFields(_ fields: HTTPHeaders) {
+    private mutating func writeFields(_ fields: HeaderFields) {
         writeInteger(UInt16(clamping: fields.count))
-        for (name, value) in fields {
-            writeText(name)
-            writeText(value)
-        }
+        writeImmutableBuffer(fields.block)
     }
 
     private mutating func writeShortText(_ text: String) {
@@ -132,15 +128,15 @@ extension HeaderBlock {
     /// What fails this check must be refused before it is sent: 431 or 400 for a request, 502 for an answer. Sent all
     /// the same it would end the tunnel, and with it everybody else's exchanges.
     package var isSendable: Bool {
-        func fits(_ fields: HTTPHeaders) -> Bool {
-            var total = 64
-            for (name, value) in fields {
-                guard name.utf8.count <= 0xFFFF, value.utf8.count <= 0xFFFF, FieldSyntax.isName(name),
-                    FieldSyntax.isValue(value)
-                else { return false }
-                total += name.utf8.count + value.utf8.count + 4
+        func fits(_ fields: HeaderFields) -> Bool {
+            guard fields.count <= 0xFFFF, fields.byteCount + 64 <= FrameLimits.maxHeaderBlockSize / 2 else {
+                return false
             }
-            return fields.count <= 0xFFFF && total <= FrameLimits.maxHeaderBlockSize / 2
+            var isSound = true
+            fields.forEachField { field in
+                isSound = isSound && FieldSyntax.isName(field.name) && FieldSyntax.isValue(field.value)
+            }
+            return isSound
         }
         switch self {
         case .request(let head):
@@ -170,6 +166,8 @@ extension ResponseHead {
 /// Cuts the payload of a WebSocket binary message into frames.
 package struct FrameReader {
     private var message: ByteBuffer
+    /// Frames of unknown types so far.
+    package private(set) var passedOver = 0
 
     package init(_ message: ByteBuffer) { self.message = message }
 
@@ -186,6 +184,7 @@ package struct FrameReader {
             if let frame = try Self.decode(type: type, flags: flags, stream: StreamID(stream), payload: &payload) {
                 return frame
             }
+            passedOver += 1
         }
         return nil
     }
@@ -267,20 +266,25 @@ package struct FrameReader {
         }
     }
 
-    private static func readFields(_ payload: inout ByteBuffer) throws(ProtocolViolation) -> HTTPHeaders {
+    /// The fields up to the payload's end.
+    private static func readFields(_ payload: inout ByteBuffer) throws(ProtocolViolation) -> HeaderFields {
         guard let count: UInt16 = payload.readInteger() else { throw truncated("HEADERS") }
-        // Four bytes are the least a field takes: a false count must not reserve memory.
-        guard Int(count) * 4 <= payload.readableBytes else { throw truncated("HEADERS") }
-        var fields = HTTPHeaders()
-        fields.reserveCapacity(Int(count))
+        var rest = payload
         for _ in 0..<count {
-            guard let name = payload.readText(), let value = payload.readText() else { throw truncated("HEADERS") }
-            guard FieldSyntax.isName(name), FieldSyntax.isValue(value) else {
+            guard let nameLength: UInt16 = payload.readInteger(),
+                let isName = payload.passText(length: nameLength, FieldSyntax.isName(_:)),
+                let valueLength: UInt16 = payload.readInteger(),
+                let isValue = payload.passText(length: valueLength, FieldSyntax.isValue(_:))
+            else { throw truncated("HEADERS") }
+            guard isName, isValue else {
                 throw ProtocolViolation(.malformedFrame, "a field whose name or value is not allowed in HTTP")
             }
-            fields.add(name: name, value: value)
         }
-        return fields
+        guard count > 0, let block = rest.readSlice(length: rest.readableBytes - payload.readableBytes) else {
+            return HeaderFields()
+        }
+        // A copy: fields outlive the message they came in, which is larger.
+        return HeaderFields(checked: ByteBuffer(buffer: block), count: Int(count))
     }
 }
 
@@ -290,34 +294,18 @@ extension ByteBuffer {
         return readString(length: Int(length))
     }
 
+    /// Passes over that many bytes; what `check` says of them, or `nil` where there are fewer.
+    fileprivate mutating func passText(
+        length: UInt16, _ check: (UnsafeRawBufferPointer) -> Bool
+    ) -> Bool? {
+        guard readableBytes >= Int(length) else { return nil }
+        return readWithUnsafeReadableBytes { bytes in
+            (Int(length), check(UnsafeRawBufferPointer(rebasing: bytes[..<Int(length)])))
+        }
+    }
+
     fileprivate mutating func readText() -> String? {
         guard let length: UInt16 = readInteger() else { return nil }
         return readString(length: Int(length))
-    }
-}
-
-/// What HTTP allows in a field (RFC 9110 §5.1, §5.5): a peer must not be able to smuggle a line break through.
-package enum FieldSyntax {
-    package static func isName(_ name: String) -> Bool {
-        !name.isEmpty && name.utf8.allSatisfy { isTokenByte($0) }
-    }
-
-    package static func isValue(_ value: String) -> Bool {
-        value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }
-    }
-
-    /// Whether a request target or authority can stand in a request line: no space, no control byte.
-    package static func isTarget(_ target: String) -> Bool {
-        target.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F }
-    }
-
-    private static func isTokenByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        case 0x21, 0x23...0x27, 0x2A, 0x2B, 0x2D, 0x2E, 0x5E, 0x5F, 0x60, 0x7C, 0x7E: true
-        default: false
-        }
     }
 }

@@ -1,5 +1,4 @@
 package import NIOCore
-package import NIOHTTP1
 
 /// Names one exchange on a tunnel. The gateway counts up from 1 and never uses a number twice.
 package struct StreamID: Hashable, Sendable, Comparable, CustomStringConvertible {
@@ -9,6 +8,9 @@ package struct StreamID: Hashable, Sendable, Comparable, CustomStringConvertible
 
     package var description: String { String(rawValue) }
     package static func < (lhs: Self, rhs: Self) -> Bool { lhs.rawValue < rhs.rawValue }
+
+    /// In GOAWAY: the tunnel is about to end, and streams may still be opened (as in RFC 9113 §6.8).
+    static let announcement = StreamID(UInt32(Int32.max))
 }
 
 /// The unit on the wire: one or more make up a WebSocket binary message. See `docs/tunnel-protocol.md`, "Frames".
@@ -21,7 +23,8 @@ package enum Frame: Equatable, Sendable {
     case window(StreamID, increment: UInt32)
     /// Ends a stream at once, in both directions.
     case reset(StreamID, ResetCode, detail: String)
-    /// The sender accepts no stream above `lastStreamID`; those at or below it go on.
+    /// The sender opens, or accepts, no stream above `lastStreamID`; those at or below it go on. 2³¹−1 from the gateway
+    /// announces only that the next one will say so.
     case goAway(lastStreamID: StreamID, detail: String)
 }
 
@@ -29,7 +32,7 @@ package enum Frame: Equatable, Sendable {
 package enum HeaderBlock: Equatable, Sendable {
     case request(RequestHead)
     case response(ResponseHead)
-    case trailers(HTTPHeaders)
+    case trailers(HeaderFields)
 }
 
 /// The head of a request on its way to the cluster.
@@ -44,11 +47,11 @@ package struct RequestHead: Equatable, Sendable {
     /// Credit, in bytes, that the gateway grants for the answer's body.
     package var window: UInt32
     /// End-to-end fields in order, without `Host`.
-    package var fields: HTTPHeaders
+    package var fields: HeaderFields
 
     package init(
         method: String, authority: String, target: String, upgrade: String = "", window: UInt32 = 0,
-        fields: HTTPHeaders
+        fields: HeaderFields
     ) {
         self.method = method
         self.authority = authority
@@ -70,9 +73,9 @@ package struct ResponseHead: Equatable, Sendable {
     /// 100 to 999; below 200 another head follows, except for 101.
     package var status: UInt16
     /// End-to-end fields in order.
-    package var fields: HTTPHeaders
+    package var fields: HeaderFields
 
-    package init(status: UInt16, fields: HTTPHeaders) {
+    package init(status: UInt16, fields: HeaderFields) {
         self.status = status
         self.fields = fields
     }

@@ -9,8 +9,8 @@ package import Routing
 package struct GatewaySession {
     package enum Action: Hashable, Sendable {
         case send(ControlMessage)
-        /// The tunnel is ready for streams, at most `maxStreams` at once. Send the message first.
-        case establish(welcome: ControlMessage, agentID: String, agentVersion: String, maxStreams: Int)
+        /// The tunnel is ready for streams, at most as many at once as the hello says. Send the message first.
+        case establish(welcome: ControlMessage, hello: ControlMessage.Hello)
         /// Change the registry, then report the verdicts with `applied`.
         case apply(RouteChange)
         /// The cluster is alive: keep its routes. Then report with `refreshed`.
@@ -55,16 +55,22 @@ package struct GatewaySession {
         package var tunnelID: String
         package var gatewayDomain: String
         package var heartbeatIntervalMilliseconds: Int
+        /// `nil` where no canaries are sent.
+        package var canaryIntervalMilliseconds: Int?
+        /// As in the welcome.
+        package var registry: String?
 
         package init(
             clusterUUID: String, instanceID: String, tunnelID: String, gatewayDomain: String,
-            heartbeatIntervalMilliseconds: Int
+            heartbeatIntervalMilliseconds: Int, canaryIntervalMilliseconds: Int? = nil, registry: String? = nil
         ) {
             self.clusterUUID = clusterUUID
             self.instanceID = instanceID
             self.tunnelID = tunnelID
             self.gatewayDomain = gatewayDomain
             self.heartbeatIntervalMilliseconds = heartbeatIntervalMilliseconds
+            self.canaryIntervalMilliseconds = canaryIntervalMilliseconds
+            self.registry = registry
         }
     }
 
@@ -152,14 +158,16 @@ package struct GatewaySession {
             return close(.unexpectedControl, "no common protocol version: this gateway speaks 1")
         }
         guard hello.maxStreams > 0 else { return close(.malformedControl, "max_streams is not positive") }
+        guard hello.tunnel >= 0 else { return close(.malformedControl, "tunnel is negative") }
         state = .established(revision: 0, sync: nil)
         return .establish(
             welcome: .welcome(
                 .init(
                     version: 1, instanceID: identity.instanceID, tunnelID: identity.tunnelID,
                     gatewayDomain: identity.gatewayDomain,
-                    heartbeatIntervalMilliseconds: identity.heartbeatIntervalMilliseconds)),
-            agentID: hello.agentID, agentVersion: hello.agentVersion, maxStreams: hello.maxStreams)
+                    heartbeatIntervalMilliseconds: identity.heartbeatIntervalMilliseconds,
+                    canaryIntervalMilliseconds: identity.canaryIntervalMilliseconds, registry: identity.registry)),
+            hello: hello)
     }
 
     private mutating func received(

@@ -1,21 +1,26 @@
-import NIOCore
-import NIOHTTP1
+package import NIOCore
 
 extension Multiplexer {
     /// Takes in one frame from the peer.
-    package mutating func receive(_ frame: Frame) -> Action {
+    ///
+    /// - Parameter now: on the caller's monotonic clock, for the limits on frames that do nothing. One reading for a
+    ///   whole burst will do.
+    package mutating func receive(_ frame: Frame, at now: NIODeadline = .distantPast) -> Action {
+        self.now = now
         switch frame {
         case .headers(let id, .request(let head), let endStream): return receive(id, request: head, endStream)
         case .headers(let id, .response(let head), let endStream): return receive(id, response: head, endStream)
         case .headers(let id, .trailers(let fields), let endStream): return receive(id, trailers: fields, endStream)
         case .data(let id, let bytes, let endStream): return receive(id, bytes, endStream)
         case .window(let id, let increment): return receive(id, credit: increment)
-        case .reset(let id, let code, let detail):
-            guard streams[id] != nil else { return unknown(id, "RESET") }
-            remove(id)
-            return .reset(id, code, detail: detail)
+        case .reset(let id, let code, let detail): return receive(id, reset: code, detail)
         case .goAway(let last, let detail): return receive(goAway: last, detail)
         }
+    }
+
+    /// What was read beside frames and does nothing: `nil`, or the violation if it is too much.
+    package mutating func receivedUseless(_ kind: FloodGuard.Kind, at now: NIODeadline) -> ProtocolViolation? {
+        flood.spend(kind, at: now)
     }
 
     private mutating func receive(_ id: StreamID, request head: RequestHead, _ endStream: Bool) -> Action {
@@ -27,7 +32,12 @@ extension Multiplexer {
         }
         lastStreamID = id
         if isDraining { return refuse(id, .refused, "draining") }
-        guard streams.count < maxStreams else { return refuse(id, .refused, "as many streams as allowed are open") }
+        guard streams.count < maxStreams + (head.isCanary ? 1 : 0) else {
+            return refuse(id, .refused, "as many streams as allowed are open")
+        }
+        guard queuedBytes < limits.budget || head.isCanary else {
+            return refuse(id, .overloaded, "the tunnel's memory budget is used up by answers that wait to be sent")
+        }
         guard Int(head.window) <= SendWindow.largest else {
             return .close(ProtocolViolation(.badCredit, "stream \(id) opened with a window of \(head.window)"))
         }
@@ -41,6 +51,7 @@ extension Multiplexer {
             budget.reserve(window.window)
             if grant > opening { answer(.window(id, increment: UInt32(grant - opening))) }
         }
+        flood.opened(by: role)
         streams[id] = Stream(
             sent: .head, received: endStream ? .ended : .body, sendWindow: SendWindow(credit: Int(head.window)),
             receiveWindow: window)
@@ -56,6 +67,7 @@ extension Multiplexer {
             return .close(ProtocolViolation(.unexpectedFrame, "a second final head on stream \(id)"))
         }
         if head.isInformational {
+            if let violation = flood.spend(.informational, at: now) { return .close(violation) }
             guard !endStream else {
                 return .close(ProtocolViolation(.unexpectedFrame, "stream \(id) ends with status \(head.status)"))
             }
@@ -67,7 +79,7 @@ extension Multiplexer {
         return .responded(id, head, endStream: endStream)
     }
 
-    private mutating func receive(_ id: StreamID, trailers: HTTPHeaders, _ endStream: Bool) -> Action {
+    private mutating func receive(_ id: StreamID, trailers: HeaderFields, _ endStream: Bool) -> Action {
         guard var stream = streams[id] else { return unknown(id, "HEADERS") }
         guard stream.received == .body, endStream else {
             return .close(ProtocolViolation(.unexpectedFrame, "trailers outside the body of stream \(id)"))
@@ -89,25 +101,47 @@ extension Multiplexer {
                     "\(bytes.readableBytes) bytes on stream \(id), whose credit is \(stream.receiveWindow.outstanding)")
             )
         }
-        if endStream { end(&stream) }
+        if endStream {
+            end(&stream)
+        } else if bytes.readableBytes == 0, let violation = flood.spend(.emptyData, at: now) {
+            return .close(violation)
+        }
         update(id, stream)
         return .data(id, bytes, endStream: endStream)
     }
 
     private mutating func receive(_ id: StreamID, credit increment: UInt32) -> Action {
-        guard var stream = streams[id] else { return unknown(id, "WINDOW") }
+        guard var stream = streams[id] else { return unknown(id, "WINDOW", .window) }
+        if let violation = flood.spend(.window, at: now) { return .close(violation) }
         guard stream.sendWindow.add(increment) else {
             return .close(ProtocolViolation(.badCredit, "an increment of \(increment) on stream \(id)"))
         }
+        noteStall(&stream)
         makeReadyIfPossible(id, &stream)
         streams[id] = stream
         return .none
     }
 
+    private mutating func receive(_ id: StreamID, reset code: ResetCode, _ detail: String) -> Action {
+        guard let stream = streams[id] else { return unknown(id, "RESET", .reset) }
+        // A stream that this agent has answered was no waste of its time.
+        if role == .gateway || stream.sent == .head, let violation = flood.spend(.reset, at: now) {
+            return .close(violation)
+        }
+        remove(id)
+        return .reset(id, code, detail: detail)
+    }
+
     private mutating func receive(goAway last: StreamID, _ detail: String) -> Action {
-        // The peer opens streams only towards the agent: there GOAWAY just says that no more will come.
+        if isDraining || isDrainAnnounced, let violation = flood.spend(.stray, at: now) { return .close(violation) }
+        // The peer opens streams only towards the agent: there GOAWAY just says that no more will come, now or soon.
+        guard role == .gateway else {
+            let isNews = !isDrainAnnounced && !isDraining
+            isDrainAnnounced = true
+            if last != .announcement { isDraining = true }
+            return isNews ? .draining(unprocessed: [], detail: detail) : .none
+        }
         isDraining = true
-        guard role == .gateway else { return .draining(unprocessed: [], detail: detail) }
         let unprocessed = streams.keys.filter { $0 > last }.sorted()
         for id in unprocessed { remove(id) }
         return .draining(unprocessed: unprocessed, detail: detail)
@@ -119,14 +153,19 @@ extension Multiplexer {
     }
 
     private mutating func refuse(_ id: StreamID, _ code: ResetCode, _ detail: String) -> Action {
+        // An honest gateway keeps the limit of streams, but cannot know what memory is free.
+        if code == .refused, let violation = flood.spend(.reset, at: now) { return .close(violation) }
+        flood.reset()
         answer(.reset(id, code, detail: detail))
         return .refused(id, code, detail: detail)
     }
 
     /// A frame for a stream that is not open: it crossed our RESET (or the end of the stream) on the wire, unless the
     /// stream was never opened at all.
-    private func unknown(_ id: StreamID, _ what: String) -> Action {
-        guard id > lastStreamID || id.rawValue == 0 else { return .none }
+    private mutating func unknown(_ id: StreamID, _ what: String, _ kind: FloodGuard.Kind = .stray) -> Action {
+        guard id > lastStreamID || id.rawValue == 0 else {
+            return flood.spend(kind, at: now).map { .close($0) } ?? .none
+        }
         return .close(ProtocolViolation(.badStreamID, "\(what) on stream \(id), which was never opened"))
     }
 }

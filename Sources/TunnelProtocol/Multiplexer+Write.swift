@@ -1,6 +1,5 @@
 import DequeModule
 package import NIOCore
-import NIOHTTP1
 
 extension Multiplexer {
     /// What became of the streams that had their turn.
@@ -22,7 +21,7 @@ extension Multiplexer {
             guard var stream = streams[id] else { continue }
             stream.isReady = false
             takeTurn(id, &stream, &message)
-            if stream.isHeldBack, stream.outbound.bytes < limits.sendQueueLow {
+            if stream.isHeldBack, !stream.isCrowdedOut, stream.outbound.bytes < limits.sendQueueLow {
                 stream.isHeldBack = false
                 written.released.append(id)
             }
@@ -63,7 +62,10 @@ extension Multiplexer {
         if size > 0 || endsHere {
             message.writeDataFrameHeader(stream: id, length: size, endStream: endsHere)
             stream.outbound.move(size, into: &message)
+            queuedBody -= size
             stream.sendWindow.spend(size)
+            flood.earn(.window)
+            noteStall(&stream)
         }
         if endsHere {
             stream.sent = .ended

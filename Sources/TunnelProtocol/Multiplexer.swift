@@ -1,6 +1,5 @@
 import DequeModule
 package import NIOCore
-package import NIOHTTP1
 
 /// The streams of one tunnel: who may send what, how much, and in which order it leaves.
 ///
@@ -30,12 +29,12 @@ package struct Multiplexer {
         /// Bytes of a body arrived; report them with `consumed` once they are written onward.
         case data(StreamID, ByteBuffer, endStream: Bool)
         /// Trailers arrived; the peer's direction has ended.
-        case trailers(StreamID, HTTPHeaders)
+        case trailers(StreamID, HeaderFields)
         /// A request was not taken, and the peer was told so (agent only).
         case refused(StreamID, ResetCode, detail: String)
         /// The peer ended the stream.
         case reset(StreamID, ResetCode, detail: String)
-        /// The peer accepts no more streams; the listed ones were never processed.
+        /// The peer accepts no more streams, or (towards an agent) soon opens none; the listed ones were never processed.
         case draining(unprocessed: [StreamID], detail: String)
         /// The peer broke the protocol; the tunnel must be closed.
         case close(ProtocolViolation)
@@ -53,7 +52,7 @@ package struct Multiplexer {
 
     let role: Role
     let limits: FlowLimits
-    private(set) var maxStreams: Int
+    package private(set) var maxStreams: Int
     var budget: ReceiveBudget
     var streams: [StreamID: Stream] = [:]
     /// Streams with something to send and the credit for it, in the order of their turns.
@@ -62,7 +61,22 @@ package struct Multiplexer {
     var urgent = ByteBuffer()
     /// The highest stream opened (gateway) or accepted (agent).
     var lastStreamID = StreamID(0)
+    /// No stream is opened, or accepted, any more.
     var isDraining = false
+    /// The end of the tunnel is announced, by this side or by the peer; streams may still be opened.
+    var isDrainAnnounced = false
+    /// What the peer sends that does nothing.
+    var flood: FloodGuard
+    /// When the frame under way was received.
+    var now = NIODeadline.distantPast
+    /// How often a stream had something to send and no credit for it.
+    package internal(set) var stalls = 0
+    /// Streams that stand still for want of credit now.
+    package internal(set) var stalledStreams = 0
+    /// Bytes of bodies that wait to be sent, over all streams.
+    var queuedBody = 0
+    /// Streams whose source was told to stop although little of their own waits, because much of the others' does.
+    var crowdedOut: Deque<StreamID> = []
     /// Bytes of heads that may wait for the socket before no more streams are opened.
     static let mostUrgentBytes = 1024 * 1024
 
@@ -72,17 +86,20 @@ package struct Multiplexer {
         self.maxStreams = maxStreams
         self.limits = limits
         budget = ReceiveBudget(total: limits.budget)
+        flood = FloodGuard(role: role, maxStreams: maxStreams)
     }
 
     package var streamCount: Int { streams.count }
     /// Bytes of memory promised to the peer.
     package var reservedBytes: Int { budget.reserved }
     /// Bytes waiting to be sent.
-    package var queuedBytes: Int { streams.values.reduce(urgent.readableBytes) { $0 + $1.outbound.bytes } }
+    package var queuedBytes: Int { urgent.readableBytes + queuedBody }
     package var hasOutput: Bool { urgent.readableBytes > 0 || !ready.isEmpty }
     /// Frames that answer the peer's (credit, resets) and wait to be sent; no credit bounds them.
     package internal(set) var waitingAnswers = 0
     package var hasReadyStreams: Bool { !ready.isEmpty }
+    /// Bytes of frames that are encoded already.
+    package var encodedBytes: Int { urgent.readableBytes }
     package func isOpen(_ id: StreamID) -> Bool { streams[id] != nil }
     /// Whether `open` could succeed now.
     package var acceptsStreams: Bool { !isDraining && streams.count < maxStreams }
@@ -104,8 +121,12 @@ package struct Multiplexer {
         var receiveWindow: ReceiveWindow
         var outbound = OutboundQueue()
         var isReady = false
+        /// Something waits to be sent, and there is no credit.
+        var isStalled = false
         /// The source was told to stop and has not been told to go on.
         var isHeldBack = false
+        /// It was told so because the queues of all streams together are long.
+        var isCrowdedOut = false
 
         /// Both directions have ended, and what arrived is written onward: until then its memory is spoken for.
         var isOver: Bool { sent == .ended && received == .ended && receiveWindow.held == 0 }
@@ -118,7 +139,7 @@ package struct Multiplexer {
             case open
             /// END_STREAM on the last DATA.
             case plain
-            case trailers(HTTPHeaders)
+            case trailers(HeaderFields)
         }
 
         var chunks: Deque<ByteBuffer> = []
@@ -135,11 +156,26 @@ extension Multiplexer {
     /// Opens a stream for a request (gateway only). `head.window` is filled in.
     package mutating func open(_ head: RequestHead, endStream: Bool) -> OpenResult {
         precondition(role == .gateway, "only the gateway opens streams")
-        guard !isDraining, lastStreamID.rawValue < UInt32(Int32.max) else { return .draining }
+        guard hasNumbersLeft else { return .draining }
         guard streams.count < maxStreams else { return .streamLimit }
+        guard queuedBody < limits.budget, let grant = budget.openingGrant(limits: limits) else { return .memory }
+        return open(head, endStream: endStream, grant: grant)
+    }
+
+    /// Opens a canary (gateway only): beyond the limit of streams, and with hardly any memory, so that a tunnel that is
+    /// merely full is not taken for one that hangs. The caller has no more than one open.
+    package mutating func openCanary() -> OpenResult {
+        precondition(role == .gateway, "only the gateway opens streams")
+        return open(.canary, endStream: true, grant: RequestHead.canaryWindow)
+    }
+
+    private var hasNumbersLeft: Bool { !isDraining && lastStreamID.rawValue < UInt32(Int32.max) }
+
+    private mutating func open(_ head: RequestHead, endStream: Bool, grant: Int) -> OpenResult {
+        guard hasNumbersLeft else { return .draining }
         guard urgent.readableBytes < Self.mostUrgentBytes else { return .memory }
-        guard let grant = budget.openingGrant(limits: limits) else { return .memory }
         budget.reserve(grant)
+        flood.opened(by: role)
         let id = StreamID(lastStreamID.rawValue + 1)
         lastStreamID = id
         var head = head
@@ -154,9 +190,12 @@ extension Multiplexer {
 
     /// Sends a response head (agent only); any number of informational ones may precede the final one.
     /// A stream that is gone is ignored: its reset may just have arrived.
-    package mutating func respond(_ id: StreamID, _ head: ResponseHead, endStream: Bool) {
+    ///
+    /// - Returns: whether the body's source may begin; if not, `write` reports when it may.
+    @discardableResult
+    package mutating func respond(_ id: StreamID, _ head: ResponseHead, endStream: Bool) -> Bool {
         precondition(role == .agent, "only the agent responds")
-        guard var stream = streams[id] else { return }
+        guard var stream = streams[id] else { return true }
         precondition(stream.sent == .head, "a second final head on stream \(id)")
         precondition(!endStream || !head.isInformational, "stream \(id) cannot end with status \(head.status)")
         urgent.writeFrame(.headers(id, .response(head), endStream: endStream))
@@ -164,29 +203,47 @@ extension Multiplexer {
             stream.sent = .ended
         } else if !head.isInformational {
             stream.sent = .body
+            holdBackIfCrowded(id, &stream)
         }
         update(id, stream)
+        return !stream.isHeldBack
     }
 
     /// Queues bytes of a body. Returns whether the source may go on; if not, `write` reports when it may.
-    /// A stream that is gone takes everything and sends nothing.
+    /// A stream that is gone takes everything and sends nothing. Where both directions have ended with it the stream is
+    /// forgotten.
     package mutating func send(_ id: StreamID, _ bytes: ByteBuffer, endStream: Bool) -> Bool {
         guard var stream = streams[id] else { return true }
         precondition(stream.sent == .body && stream.outbound.isOpen, "DATA outside the body of stream \(id)")
-        if bytes.readableBytes > 0 {
-            stream.outbound.chunks.append(bytes)
-            stream.outbound.bytes += bytes.readableBytes
+        if mayPassQueue(bytes, stream) {
+            urgent.writeDataFrameHeader(stream: id, length: bytes.readableBytes, endStream: endStream)
+            urgent.writeImmutableBuffer(bytes)
+            stream.sendWindow.spend(bytes.readableBytes)
+            flood.earn(.window)
+            if endStream { stream.sent = .ended }
+            update(id, stream)
+            return true
         }
+        if bytes.readableBytes > 0 { queue(bytes, &stream) }
         if endStream { stream.outbound.end = .plain }
         makeReadyIfPossible(id, &stream)
+        noteStall(&stream)
         if stream.outbound.bytes > limits.sendQueueHigh { stream.isHeldBack = true }
+        holdBackIfCrowded(id, &stream)
         let mayGoOn = !stream.isHeldBack
         streams[id] = stream
         return mayGoOn
     }
 
+    /// Whether DATA may be encoded at once, as most small bodies are: where no stream waits for its turn, and all that
+    /// waits to be sent is less than one turn, nobody is passed over by it.
+    private func mayPassQueue(_ bytes: ByteBuffer, _ stream: Stream) -> Bool {
+        ready.isEmpty && stream.outbound.bytes == 0 && bytes.readableBytes <= stream.sendWindow.credit
+            && urgent.readableBytes + bytes.readableBytes <= limits.turn
+    }
+
     /// Ends this side's direction with trailers, after what is queued.
-    package mutating func send(_ id: StreamID, trailers: HTTPHeaders) {
+    package mutating func send(_ id: StreamID, trailers: HeaderFields) {
         guard var stream = streams[id] else { return }
         precondition(stream.sent == .body && stream.outbound.isOpen, "trailers outside the body of stream \(id)")
         stream.outbound.end = trailers.isEmpty ? .plain : .trailers(trailers)
@@ -200,6 +257,7 @@ extension Multiplexer {
     /// Ends a stream at once. One that is gone is ignored.
     package mutating func reset(_ id: StreamID, _ code: ResetCode, detail: String = "") {
         guard streams[id] != nil else { return }
+        flood.reset()
         answer(.reset(id, code, detail: detail))
         remove(id)
     }
@@ -217,7 +275,16 @@ extension Multiplexer {
         update(id, stream)
     }
 
-    /// Announces that no stream above the last one is accepted any more, once.
+    /// Announces that the tunnel is about to end, once (gateway only): the agent is to dial another. Streams may be
+    /// opened until `drain`.
+    package mutating func announceDrain(detail: String) {
+        precondition(role == .gateway, "only the gateway announces")
+        guard !isDrainAnnounced, !isDraining else { return }
+        isDrainAnnounced = true
+        urgent.writeFrame(.goAway(lastStreamID: .announcement, detail: detail))
+    }
+
+    /// Announces that no stream above the last one is opened, or accepted, any more, once.
     package mutating func drain(detail: String) {
         guard !isDraining else { return }
         isDraining = true
@@ -248,6 +315,8 @@ extension Multiplexer {
 
     mutating func remove(_ id: StreamID) {
         guard var stream = streams.removeValue(forKey: id) else { return }
+        queuedBody -= stream.outbound.bytes
+        if stream.isStalled { stalledStreams -= 1 }
         stream.receiveWindow.closed(budget: &budget)
         // Its place in `ready` is passed over by `write`.
     }

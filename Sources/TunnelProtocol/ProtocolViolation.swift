@@ -28,6 +28,8 @@ package struct ProtocolViolation: Error, Hashable, Sendable, CustomStringConvert
         case invalidText = "invalid_text"
         /// Control messages arrive faster than they can be handled.
         case controlFlood = "control_flood"
+        /// Frames that do nothing, far more than any honest peer sends.
+        case flood
         /// No hello or welcome in time.
         case handshakeTimeout = "handshake_timeout"
     }

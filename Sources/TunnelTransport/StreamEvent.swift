@@ -1,5 +1,4 @@
 package import NIOCore
-package import NIOHTTP1
 package import TunnelProtocol
 
 /// What a stream tells its user.
@@ -9,7 +8,7 @@ package enum StreamEvent: Sendable {
     /// Bytes of a body; each to be reported with `TunnelStream.consumed` once written onward, or thrown away.
     case data(ByteBuffer, endStream: Bool)
     /// The end of a body, with trailers.
-    case trailers(HTTPHeaders)
+    case trailers(HeaderFields)
     /// The peer ended the stream, or never processed it. Nothing follows.
     case reset(ResetCode, detail: String)
     /// The tunnel is gone. Nothing follows.

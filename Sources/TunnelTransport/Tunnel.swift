@@ -4,6 +4,8 @@ package import TunnelProtocol
 /// A Sendable handle to one connected tunnel.
 package final class Tunnel: Sendable {
     package let channel: any Channel
+    /// How busy it is and what it has carried, readable from anywhere.
+    package let vitals: TunnelVitals
     private let handler: NIOLoopBound<TunnelHandler>
 
     package var eventLoop: any EventLoop { channel.eventLoop }
@@ -11,6 +13,7 @@ package final class Tunnel: Sendable {
     /// Called on the channel's event loop.
     init(channel: any Channel, handler: TunnelHandler) {
         self.channel = channel
+        vitals = handler.vitals
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
     }
 
@@ -54,6 +57,23 @@ package final class Tunnel: Sendable {
         onLoop { $0.limitStreams(to: count) }
     }
 
+    /// Sends canaries through the data path (gateway only) and closes the tunnel where they are not answered. To be
+    /// called once the peer may get streams.
+    package func startCanaries(every interval: TimeAmount, timeout: TimeAmount) {
+        onLoop { $0.startCanaries(every: interval, timeout: timeout) }
+    }
+
+    /// Closes the tunnel (agent only) when canaries came and come no more.
+    package func expectCanaries(every interval: TimeAmount) {
+        onLoop { $0.expectCanaries(every: interval) }
+    }
+
+    /// Tells the agent that the tunnel is about to end, so that it dials another; streams may be opened until `drain`
+    /// (gateway only).
+    package func announceDrain(detail: String) {
+        onLoop { $0.announceDrain(detail: detail) }
+    }
+
     /// Accepts (agent) or opens (gateway) no more streams and tells the peer; open streams go on.
     package func drain(detail: String) {
         onLoop { $0.drain(detail: detail) }
@@ -91,7 +111,7 @@ package protocol TunnelObserver: Sendable {
     func tunnelReceived(_ text: String) -> Bool
     /// The gateway opened a stream (agent only). `nil` refuses it.
     func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)?
-    /// The peer accepts no more streams.
+    /// The peer accepts no more streams (gateway), or soon opens none (agent); told once.
     func tunnelDraining(_ detail: String)
     /// A stream that the gateway opened was not taken, for want of room (agent only).
     func streamRefused(_ code: ResetCode, detail: String)
@@ -114,16 +134,23 @@ package struct TunnelConfiguration: Sendable {
     package var pingInterval: TimeAmount
     /// A peer from which nothing came for so long is dead.
     package var deadAfter: TimeAmount
+    /// Between canaries (gateway only); `nil` for none.
+    package var canaryInterval: TimeAmount?
+    /// For the answer to a canary.
+    package var canaryTimeout: TimeAmount
 
     package init(
         role: Multiplexer.Role, maxStreams: Int = 1024, flow: FlowLimits = FlowLimits(),
-        pingInterval: TimeAmount = .seconds(10), deadAfter: TimeAmount = .seconds(30)
+        pingInterval: TimeAmount = .seconds(10), deadAfter: TimeAmount = .seconds(30),
+        canaryInterval: TimeAmount? = nil, canaryTimeout: TimeAmount = .seconds(5)
     ) {
         self.role = role
         self.maxStreams = maxStreams
         self.flow = flow
         self.pingInterval = pingInterval
         self.deadAfter = deadAfter
+        self.canaryInterval = canaryInterval
+        self.canaryTimeout = canaryTimeout
     }
 }
 
@@ -136,8 +163,15 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
     case violated(ProtocolViolation)
     /// Nothing came from the peer for too long.
     case silent
+    /// The connection lives and the data path behind it does not: no canary was answered (gateway), or none comes any
+    /// more (agent).
+    case unresponsive(String)
     /// This side is shutting down.
     case goingAway
+    /// What let the peer in was withdrawn (gateway only).
+    case revoked
+    /// What let the peer in has expired (gateway only).
+    case tokenExpired
     case failed(String)
 
     /// RFC 6455 §7.4.1.
@@ -146,7 +180,19 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
         case .disconnected, .closedByPeer, .silent: WebSocketClose.normal
         case .goingAway: WebSocketClose.goingAway
         case .violated(let violation): WebSocketClose.code(for: violation)
-        case .failed: WebSocketClose.internalError
+        case .revoked, .tokenExpired: WebSocketClose.policyViolation
+        case .failed, .unresponsive: WebSocketClose.internalError
+        }
+    }
+
+    /// What the peer is told before the close, where it is not this side's affair alone.
+    var told: ControlMessage.ControlError? {
+        switch self {
+        case .violated(let violation): .init(code: violation.code.rawValue, message: violation.detail)
+        case .unresponsive(let detail): .init(code: "canary_failed", message: detail)
+        case .revoked: .init(code: "revoked", message: "the credential of this tunnel was withdrawn")
+        case .tokenExpired: .init(code: "token_expired", message: "the credential of this tunnel has expired")
+        case .disconnected, .closedByPeer, .silent, .goingAway, .failed: nil
         }
     }
 
@@ -156,7 +202,10 @@ package enum TunnelCloseReason: Hashable, Sendable, CustomStringConvertible {
         case .closedByPeer(let code, let reason): "closed by the peer: \(code) \(reason)"
         case .violated(let violation): "protocol violation: \(violation)"
         case .silent: "silent"
+        case .unresponsive(let detail): "unresponsive: \(detail)"
         case .goingAway: "going away"
+        case .revoked: "revoked"
+        case .tokenExpired: "token expired"
         case .failed(let error): "failed: \(error)"
         }
     }

@@ -7,8 +7,8 @@ package import NIOSSL
 package protocol TunnelAdmission: Sendable {
     associatedtype Identity: Sendable
 
-    /// Decides from the request alone; must not block.
-    func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<Identity, TunnelRefusal>
+    /// Decides from the request alone; must not block. Fails with a `TunnelRefusal`.
+    func admit(_ request: TunnelRequest) -> EventLoopFuture<Identity>
     /// A request was refused, by this or by the handshake.
     func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?)
     /// The observer and the settings of a tunnel that is about to start.
@@ -18,25 +18,49 @@ package protocol TunnelAdmission: Sendable {
     func accepted(_ tunnel: Tunnel, identity: Identity, observer: any TunnelObserver, from remote: SocketAddress?)
 }
 
+/// A request to open a tunnel that is in order, but for who sent it.
+package struct TunnelRequest: Sendable {
+    package var head: HTTPRequestHead
+    package var remote: SocketAddress?
+    /// What the client showed in the TLS handshake, which has verified it; nil if it showed none.
+    package var certificate: NIOSSLCertificate?
+    /// Of the connection.
+    package var eventLoop: any EventLoop
+
+    package init(
+        head: HTTPRequestHead, remote: SocketAddress?, certificate: NIOSSLCertificate?, eventLoop: any EventLoop
+    ) {
+        self.head = head
+        self.remote = remote
+        self.certificate = certificate
+        self.eventLoop = eventLoop
+    }
+}
+
 /// Listens for agents and turns their connections into tunnels.
 package enum TunnelAcceptor {
     /// Binds and returns the listening channel; closing it stops the listener and leaves the tunnels alone.
     ///
-    /// - Parameter tls: `nil` for plain text.
+    /// - Parameters:
+    ///   - tls: asked for each connection, so that certificates can be changed; gives `nil` for plain text.
+    ///   - reusePort: whether another process may listen on the same port, too (`SO_REUSEPORT`).
     package static func bind(
-        host: String, port: Int, tls: NIOSSLContext?, admission: some TunnelAdmission, group: any EventLoopGroup,
+        host: String, port: Int, tls: @escaping @Sendable () -> NIOSSLContext?, reusePort: Bool = false,
+        admission: some TunnelAdmission,
+        group: any EventLoopGroup,
         handshakeTimeout: TimeAmount = .seconds(10)
     ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(SharedPort.option, value: reusePort ? 1 : 0)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: TunnelSocket.writeWaterMark)
             .childChannelOption(.recvAllocator, value: TunnelSocket.receiveAllocator)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
+                    if let tls = tls() { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
                     let refuser = RefusingHandler(admission: admission)
                     let upgrader = TunnelServerUpgrader(admission: admission, refuser: refuser)
                     try pipeline.configureHTTPServerPipeline(
@@ -79,13 +103,25 @@ private final class TunnelServerUpgrader<Admission: TunnelAdmission>: HTTPServer
     ) -> EventLoopFuture<HTTPHeaders> {
         do throws(TunnelRefusal) {
             try TunnelHandshake.check(upgradeRequest)
-            identity = try admission.admit(upgradeRequest, from: channel.remoteAddress).get()
-            return channel.eventLoop.makeSucceededFuture(TunnelHandshake.answer(to: upgradeRequest))
         } catch {
-            // The request then reaches the refuser, which answers it.
-            refuser.refusal = error
-            return channel.eventLoop.makeFailedFuture(error)
+            return refuse(error, channel.eventLoop)
         }
+        let request = TunnelRequest(
+            head: upgradeRequest, remote: channel.remoteAddress,
+            certificate: (try? channel.pipeline.syncOperations.nioSSL_peerCertificate()) ?? nil,
+            eventLoop: channel.eventLoop)
+        return admission.admit(request).hop(to: channel.eventLoop).assumeIsolated().map { identity in
+            self.identity = identity
+            return TunnelHandshake.answer(to: upgradeRequest)
+        }.flatMapError { error in
+            self.refuse(error as? TunnelRefusal ?? TunnelRefusal(.unauthorized, "not admitted"), channel.eventLoop)
+        }.nonisolated()
+    }
+
+    /// The request then reaches the refuser, which answers it.
+    private func refuse(_ refusal: TunnelRefusal, _ loop: any EventLoop) -> EventLoopFuture<HTTPHeaders> {
+        refuser.refusal = refusal
+        return loop.makeFailedFuture(refusal)
     }
 
     func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
@@ -136,7 +172,7 @@ private final class RefusingHandler<Admission: TunnelAdmission>: ChannelInboundH
             fields.add(name: "Upgrade", value: "websocket")
             fields.add(name: "Sec-WebSocket-Version", value: "13")
         case .methodNotAllowed: fields.add(name: "Allow", value: "GET")
-        case .notFound, .badRequest, .overloaded: break
+        case .notFound, .badRequest, .overloaded, .tooManyAttempts, .tooManyAtOnce: break
         }
         if let retryAfter = refusal.retryAfter { fields.add(name: "Retry-After", value: "\(retryAfter)") }
         let answer = HTTPResponseHead(version: .http1_1, status: refusal.status, headers: fields)

@@ -10,39 +10,65 @@ package struct TunnelDialer: Sendable {
     package var port: Int
     /// `nil` for plain text.
     package var tls: NIOSSLContext?
+    /// The name that the gateway's certificate must have and that is sent as SNI (RFC 6066 §3); `nil`: `host`.
+    package var serverName: String?
+    /// `nil`: the gateway is connected to directly.
+    package var proxy: TunnelProxy?
     package var group: any EventLoopGroup
-    /// For connecting, TLS and the handshake together.
+    /// For connecting, the proxy, TLS and the handshake together.
     package var timeout: TimeAmount
 
     package init(
-        host: String, port: Int, tls: NIOSSLContext?, group: any EventLoopGroup, timeout: TimeAmount = .seconds(10)
+        host: String, port: Int, tls: NIOSSLContext?, serverName: String? = nil, proxy: TunnelProxy? = nil,
+        group: any EventLoopGroup, timeout: TimeAmount = .seconds(10)
     ) {
         self.host = host
         self.port = port
         self.tls = tls
+        self.serverName = serverName
+        self.proxy = proxy
         self.group = group
         self.timeout = timeout
     }
 
-    /// - Parameter token: sent as `Authorization: Bearer`.
-    /// - Throws: `TunnelDialError`.
+    /// Connects, to `address` where one of the host's addresses was chosen, and shakes hands.
+    ///
+    /// - Parameters:
+    ///   - address: ignored where there is a proxy, which resolves names itself.
+    ///   - token: sent as `Authorization: Bearer`.
+    /// - Throws: `TunnelDialError`, or `CancellationError`.
     package func dial(
-        token: String, configuration: TunnelConfiguration, observer: any TunnelObserver
+        _ address: SocketAddress? = nil, token: String, configuration: TunnelConfiguration,
+        observer: any TunnelObserver
     ) async throws -> Tunnel {
         let loop = group.next()
         let promise = loop.makePromise(of: Tunnel.self)
-        let connecting = ClientBootstrap(group: loop)
+        let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(timeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.writeBufferWaterMark, value: TunnelSocket.writeWaterMark)
             .channelOption(.recvAllocator, value: TunnelSocket.receiveAllocator)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try configure(channel, token, configuration, observer, promise)
+                    let shakeHands = { @Sendable (channel: any Channel) throws in
+                        try configure(channel, token, configuration, observer, promise)
+                    }
+                    guard let proxy else { return try shakeHands(channel) }
+                    try proxy.connect(channel, to: authority, promise: promise, then: shakeHands)
                 }
             }
-            .connect(host: host, port: port)
-        connecting.whenFailure { promise.fail(TunnelDialError.unreachable(String(describing: $0))) }
+        let connecting =
+            if let proxy {
+                bootstrap.connect(host: proxy.host, port: proxy.port)
+            } else if let address {
+                bootstrap.connect(to: address)
+            } else {
+                bootstrap.connect(host: host, port: port)
+            }
+        connecting.whenFailure { error in
+            let problem = proxy.map { "the proxy \($0): \(error)" } ?? String(describing: error)
+            promise.fail(TunnelDialError.unreachable(problem))
+        }
         let deadline = loop.scheduleTask(in: timeout) {
             promise.fail(TunnelDialError.timedOut)
             connecting.whenSuccess { $0.close(promise: nil) }
@@ -56,6 +82,9 @@ package struct TunnelDialer: Sendable {
         }
     }
 
+    /// Host and port as `Host` and CONNECT write them (RFC 9110 §7.2).
+    private var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
     private func configure(
         _ channel: any Channel, _ token: String, _ configuration: TunnelConfiguration, _ observer: any TunnelObserver,
         _ promise: EventLoopPromise<Tunnel>
@@ -63,10 +92,12 @@ package struct TunnelDialer: Sendable {
         let pipeline = channel.pipeline.syncOperations
         if let tls {
             let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
-            try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : host))
+            // Beside the name, swift-nio-ssl takes a certificate for the address of the connection, which is the
+            // proxy's where there is one; a gateway that has only an address needs a server name then.
+            let name = serverName ?? (isAddress ? nil : host)
+            try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
         }
-        let handshake = ClientHandshakeHandler(
-            host: host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)", promise: promise)
+        let handshake = ClientHandshakeHandler(host: authority, promise: promise)
         let upgrader = TunnelClientUpgrader(
             token: token, configuration: configuration, observer: observer, handshake: handshake, promise: promise)
         try pipeline.addHTTPClientHandlers(
@@ -83,6 +114,8 @@ package enum TunnelDialError: Error, Hashable, Sendable, CustomStringConvertible
     /// TLS failed, or the connection ended during the handshake.
     case failed(String)
     case timedOut
+    /// The proxy does not connect to the gateway: its name, and its status and reason, or what else is wrong with it.
+    case proxyRefused(proxy: String, detail: String)
     /// The gateway answered with a status other than 101.
     case refused(status: Int, detail: String, retryAfter: Int?)
 
@@ -91,6 +124,7 @@ package enum TunnelDialError: Error, Hashable, Sendable, CustomStringConvertible
         case .unreachable(let error): "the gateway cannot be reached: \(error)"
         case .failed(let error): "the handshake failed: \(error)"
         case .timedOut: "the handshake took too long"
+        case .proxyRefused(let proxy, let detail): "the proxy \(proxy) does not connect to the gateway: \(detail)"
         case .refused(let status, let detail, _): "the gateway refused the tunnel: \(status) \(detail)"
         }
     }
@@ -143,6 +177,7 @@ private final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChan
 
     private let host: String
     private let promise: EventLoopPromise<Tunnel>
+    private var hasSent = false
     private var refusal: HTTPResponseHead?
     private var detail = ""
 
@@ -151,12 +186,23 @@ private final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChan
         self.promise = promise
     }
 
+    /// Behind a proxy the connection is there before the handshake.
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { send(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) {
+        send(context)
+        context.fireChannelActive()
+    }
+
+    private func send(_ context: ChannelHandlerContext) {
+        guard !hasSent else { return }
+        hasSent = true
         let head = HTTPRequestHead(
             version: .http1_1, method: .GET, uri: TunnelHandshake.path, headers: ["Host": host])
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        context.fireChannelActive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -1,5 +1,4 @@
 package import NIOCore
-import NIOHTTP1
 import TunnelProtocol
 
 /// The tunnel on its event loop: bytes ↔ WebSocket messages ↔ frames ↔ streams.
@@ -17,17 +16,31 @@ package final class TunnelHandler: ChannelInboundHandler {
     /// Bytes that may wait in the socket's buffer before another control message.
     private static let mostWaitingBytes = 4 * 1024 * 1024
     /// How long to wait for the other side's goodbye.
-    private static let goodbyeTimeout = TimeAmount.seconds(1)
+    package static let goodbyeTimeout = TimeAmount.seconds(1)
 
     private let configuration: TunnelConfiguration
     private let observer: any TunnelObserver
     private var reader: WebSocketReader
     private var writer: WebSocketWriter
-    private var multiplexer: Multiplexer
+    var multiplexer: Multiplexer
     private var streams: [StreamID: TunnelStream] = [:]
     /// Streams that got events in this read burst.
     private var touched: [TunnelStream] = []
-    private var liveness: Liveness
+    var liveness: Liveness
+    /// Only where this side sends canaries.
+    var canary: Canary?
+    /// Only where this side expects canaries.
+    var canaryWatch: CanaryWatch?
+    /// The stream of the canary that is under way.
+    var canaryStream: StreamID?
+    var roundTrip = RoundTrip()
+    var counts = TunnelCounts()
+    let vitals: TunnelVitals
+    /// When the last tick was.
+    var tickedAt = NIODeadline.now()
+    /// When the read burst began.
+    private(set) var readAt = NIODeadline.now()
+    private var hasToldDraining = false
     private var ticker: RepeatedTask?
     private var context: ChannelHandlerContext?
     private var isReading = false
@@ -48,6 +61,7 @@ package final class TunnelHandler: ChannelInboundHandler {
         writer = WebSocketWriter(role: role)
         multiplexer = Multiplexer(
             role: configuration.role, maxStreams: configuration.maxStreams, limits: configuration.flow)
+        vitals = TunnelVitals(maxStreams: configuration.maxStreams)
         liveness = Liveness(now: now, interval: configuration.pingInterval, timeout: configuration.deadAfter)
     }
 
@@ -56,7 +70,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-        let interval = TimeAmount.seconds(1)
+        let interval = min(Self.tickInterval, configuration.canaryInterval ?? Self.tickInterval)
         ticker = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
             handler.value.tick()
         }
@@ -70,8 +84,11 @@ package final class TunnelHandler: ChannelInboundHandler {
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard closeReason == nil else { return awaitGoodbye(unwrapInboundIn(data)) }
         isReading = true
-        liveness.received(at: .now())
-        reader.append(unwrapInboundIn(data))
+        readAt = .now()
+        liveness.received(at: readAt)
+        let bytes = unwrapInboundIn(data)
+        counts.bytesIn += bytes.readableBytes
+        reader.append(bytes)
         do throws(ProtocolViolation) {
             while closeReason == nil, let message = try reader.next() { try receive(message) }
         } catch {
@@ -100,14 +117,6 @@ package final class TunnelHandler: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    private func tick() {
-        switch liveness.tick(at: .now()) {
-        case .none: break
-        case .ping: write(ByteBuffer(), opcode: WebSocketOpcode.ping)
-        case .dead: close(.silent)
-        }
-    }
-
     // MARK: Receiving
 
     /// This side has said goodbye: all that counts is the other's.
@@ -129,8 +138,10 @@ package final class TunnelHandler: ChannelInboundHandler {
     private func receive(_ message: WebSocketMessage) throws(ProtocolViolation) {
         switch message {
         case .binary(let frames):
+            if frames.readableBytes == 0 { try count(.emptyMessage) } else { canaryWatch?.moved(at: readAt) }
             var frames = FrameReader(frames)
-            while closeReason == nil, let frame = try frames.next() { carryOut(multiplexer.receive(frame)) }
+            while closeReason == nil, let frame = try frames.next() { carryOut(multiplexer.receive(frame, at: readAt)) }
+            for _ in 0..<frames.passedOver { try count(.unknownFrame) }
             guard multiplexer.waitingAnswers <= Self.mostWaitingAnswers else {
                 throw ProtocolViolation(.controlFlood, "answers to frames are not read")
             }
@@ -139,26 +150,47 @@ package final class TunnelHandler: ChannelInboundHandler {
                 throw ProtocolViolation(.controlFlood, "control messages arrive faster than they are handled")
             }
         case .ping(let payload):
+            try count(.ping)
             // A peer that does not read gets no answers it would have to read first (RFC 6455 §5.5.3 allows that).
             if context?.channel.isWritable == true { write(payload, opcode: WebSocketOpcode.pong) }
-        case .pong:
-            break
+        case .pong(let payload):
+            try count(.ping)
+            receivedPong(payload)
         case .close(let code, let reason):
             close(.closedByPeer(code: code ?? 1005, reason: reason))
         }
+    }
+
+    /// The peer sent something that does nothing.
+    private func count(_ useless: FloodGuard.Kind) throws(ProtocolViolation) {
+        if let violation = multiplexer.receivedUseless(useless, at: readAt) { throw violation }
     }
 
     private func carryOut(_ action: Multiplexer.Action) {
         switch action {
         case .none: break
         case .opened(let id, let head, let endStream): accept(id, head, endStream)
-        case .responded(let id, let head, let endStream): deliver(.head(head, endStream: endStream), to: id)
-        case .data(let id, let bytes, let endStream): deliver(.data(bytes, endStream: endStream), to: id)
-        case .trailers(let id, let fields): deliver(.trailers(fields), to: id)
+        case .responded(let id, let head, let endStream):
+            if id == canaryStream { return takeCanary(id, isLast: endStream) }
+            canary?.moved(at: readAt)
+            deliver(.head(head, endStream: endStream), to: id)
+        case .data(let id, let bytes, let endStream):
+            if id == canaryStream { return takeCanary(id, bytes: bytes.readableBytes, isLast: endStream) }
+            canary?.moved(at: readAt)
+            deliver(.data(bytes, endStream: endStream), to: id)
+        case .trailers(let id, let fields):
+            if id == canaryStream { return takeCanary(id, isLast: true) }
+            deliver(.trailers(fields), to: id)
         case .refused(_, let code, let detail): observer.streamRefused(code, detail: detail)
-        case .reset(let id, let code, let detail): deliver(.reset(code, detail: detail), to: id)
+        case .reset(let id, let code, let detail):
+            if id == canaryStream { return takeCanary(id, isLast: true) }
+            deliver(.reset(code, detail: detail), to: id)
         case .draining(let unprocessed, let detail):
             for id in unprocessed { deliver(.reset(.refused, detail: detail), to: id) }
+            endCanaries()
+            if configuration.role == .gateway { vitals.takeNoMore() }
+            guard !hasToldDraining else { return }
+            hasToldDraining = true
             observer.tunnelDraining(detail)
         case .close(let violation): close(.violated(violation))
         }
@@ -166,6 +198,8 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     private func accept(_ id: StreamID, _ head: RequestHead, _ endStream: Bool) {
         guard let context, let tunnel = ownTunnel() else { return }
+        counts.streamsOpened += 1
+        if head.isCanary { canaryWatch?.received(at: readAt) }
         guard let receiver = observer.streamOpened(head, endStream: endStream, on: tunnel) else {
             multiplexer.reset(id, .refused)
             return
@@ -209,6 +243,8 @@ package final class TunnelHandler: ChannelInboundHandler {
         case .opened(let id):
             streams[id] = stream
             stream.opened(id, by: self)
+            counts.streamsOpened += 1
+            publishLoad()
             scheduleFlush()
             return
         case .draining: refusal = .draining
@@ -219,6 +255,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     }
 
     private func refuse(_ stream: TunnelStream, _ refusal: StreamRefusal) {
+        publishLoad()
         stream.deliver(.refused(refusal))
         stream.endBurst()
     }
@@ -232,8 +269,12 @@ package final class TunnelHandler: ChannelInboundHandler {
             if !isReading { endBurst() }
             return scheduleFlush()
         }
-        multiplexer.respond(id, head, endStream: endStream)
+        let mayGoOn = multiplexer.respond(id, head, endStream: endStream)
         if !multiplexer.isOpen(id) { forget(id) }
+        if !mayGoOn, let stream = streams[id] {
+            stream.deliver(.holdBack)
+            stream.endBurst()
+        }
         scheduleFlush()
     }
 
@@ -242,10 +283,11 @@ package final class TunnelHandler: ChannelInboundHandler {
             stream.deliver(.holdBack)
             stream.endBurst()
         }
+        if !multiplexer.isOpen(id) { forget(id) }
         scheduleFlush()
     }
 
-    func send(_ id: StreamID, trailers: HTTPHeaders) {
+    func send(_ id: StreamID, trailers: HeaderFields) {
         let sendable = HeaderBlock.trailers(trailers).isSendable
         multiplexer.send(id, trailers: sendable ? trailers : [:])
         scheduleFlush()
@@ -259,12 +301,22 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     func consumed(_ id: StreamID, _ bytes: Int) {
         multiplexer.consumed(id, bytes)
-        if !multiplexer.isOpen(id) { forget(id) }
+        if !multiplexer.isOpen(id) {
+            forget(id)
+            publishLoad()
+        }
         if multiplexer.hasOutput { scheduleFlush() }
+    }
+
+    func announceDrain(detail: String) {
+        multiplexer.announceDrain(detail: detail)
+        scheduleFlush()
     }
 
     func drain(detail: String) {
         multiplexer.drain(detail: detail)
+        endCanaries()
+        vitals.takeNoMore()
         scheduleFlush()
     }
 
@@ -284,10 +336,15 @@ package final class TunnelHandler: ChannelInboundHandler {
     }
 
     /// Takes no more streams at once than this; those that are open go on.
-    func limitStreams(to count: Int) { multiplexer.limitStreams(to: count) }
+    func limitStreams(to count: Int) {
+        multiplexer.limitStreams(to: count)
+        vitals.setMaxStreams(multiplexer.maxStreams)
+    }
+
+    private func publishLoad() { vitals.setOpenStreams(multiplexer.streamCount) }
 
     /// Everything that wants to be sent in this turn of the event loop leaves together.
-    private func scheduleFlush() {
+    func scheduleFlush() {
         guard !isReading, !isFlushScheduled, let context else { return }
         isFlushScheduled = true
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -297,34 +354,43 @@ package final class TunnelHandler: ChannelInboundHandler {
         }
     }
 
-    private func flushOutput() {
+    func flushOutput() {
         guard let context else { return }
         while closeReason == nil, multiplexer.hasOutput, context.channel.isWritable {
-            let capacity = multiplexer.hasReadyStreams ? Self.messageSize / 4 : 1024
+            let capacity = multiplexer.hasReadyStreams ? Self.messageSize / 4 : multiplexer.encodedBytes
             var message = writer.startMessage(capacity: capacity, allocator: context.channel.allocator)
             let written = multiplexer.write(into: &message, limit: Self.messageSize)
             if message.readableBytes > 0 {
                 writer.finish(&message, opcode: WebSocketOpcode.binary)
+                counts.bytesOut += message.readableBytes
                 context.write(wrapOutboundOut(message), promise: nil)
                 hasUnflushedWrites = true
             }
             for id in written.finished { forget(id) }
-            for id in written.released {
-                streams[id]?.deliver(.resume)
-                streams[id]?.endBurst()
-            }
+            release(written.released)
         }
+        release(multiplexer.letIn())
+        publishLoad()
         if hasUnflushedWrites {
             hasUnflushedWrites = false
             context.flush()
         }
     }
 
-    private func write(_ payload: ByteBuffer, opcode: UInt8) {
+    /// The sources of these streams may go on.
+    private func release(_ ids: [StreamID]) {
+        for id in ids {
+            streams[id]?.deliver(.resume)
+            streams[id]?.endBurst()
+        }
+    }
+
+    func write(_ payload: ByteBuffer, opcode: UInt8) {
         guard let context else { return }
         var message = writer.startMessage(capacity: payload.readableBytes, allocator: context.channel.allocator)
         message.writeImmutableBuffer(payload)
         writer.finish(&message, opcode: opcode)
+        counts.bytesOut += message.readableBytes
         context.writeAndFlush(wrapOutboundOut(message), promise: nil)
     }
 
@@ -336,9 +402,8 @@ package final class TunnelHandler: ChannelInboundHandler {
     /// that are still arriving would destroy what was said on its way.
     func close(_ reason: TunnelCloseReason) {
         guard closeReason == nil, let context else { return }
-        if case .violated(let violation) = reason {
-            let error = ControlMessage.error(.init(code: violation.code.rawValue, message: violation.detail))
-            write(ByteBuffer(string: error.encoded()), opcode: WebSocketOpcode.text)
+        if let error = reason.told {
+            write(ByteBuffer(string: ControlMessage.error(error).encoded()), opcode: WebSocketOpcode.text)
         } else {
             flushOutput()
         }
@@ -359,6 +424,8 @@ package final class TunnelHandler: ChannelInboundHandler {
         guard closeReason == nil else { return }
         closeReason = reason
         ticker?.cancel()
+        vitals.takeNoMore()
+        publishCounts()
         let orphans = streams.values
         streams = [:]
         for stream in orphans {

@@ -86,14 +86,18 @@ package enum TunnelHandshake {
 
 /// Why a connection did not become a tunnel.
 package struct TunnelRefusal: Error, Hashable, Sendable, CustomStringConvertible {
-    package enum Kind: String, Hashable, Sendable {
+    package enum Kind: String, CaseIterable, Hashable, Sendable {
         case notFound = "not_found"
         case methodNotAllowed = "method_not_allowed"
         case upgradeRequired = "upgrade_required"
         case badRequest = "bad_request"
         /// No token, or one that the gateway does not know.
         case unauthorized
-        /// Too many attempts or tunnels.
+        /// Too many failed attempts from the same address.
+        case tooManyAttempts = "too_many_attempts"
+        /// More handshakes at this moment than the gateway takes on.
+        case tooManyAtOnce = "too_many_at_once"
+        /// Too many tunnels, or too much work under way.
         case overloaded
     }
 
@@ -116,7 +120,8 @@ package struct TunnelRefusal: Error, Hashable, Sendable, CustomStringConvertible
         case .upgradeRequired: .upgradeRequired
         case .badRequest: .badRequest
         case .unauthorized: .unauthorized
-        case .overloaded: .serviceUnavailable
+        case .tooManyAttempts: .tooManyRequests
+        case .tooManyAtOnce, .overloaded: .serviceUnavailable
         }
     }
 

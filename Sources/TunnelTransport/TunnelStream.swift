@@ -1,5 +1,4 @@
 package import NIOCore
-package import NIOHTTP1
 package import TunnelProtocol
 
 /// One exchange on a tunnel, as its user holds it.
@@ -54,7 +53,7 @@ package final class TunnelStream: Sendable {
     }
 
     /// Ends the body with trailers.
-    package func send(trailers: HTTPHeaders) {
+    package func send(trailers: HeaderFields) {
         onTunnel { handler, id in handler.send(id, trailers: trailers) }
     }
 

@@ -47,6 +47,7 @@ package enum WebSocketClose {
     package static let goingAway: UInt16 = 1001
     package static let protocolError: UInt16 = 1002
     package static let invalidPayload: UInt16 = 1007
+    package static let policyViolation: UInt16 = 1008
     package static let internalError: UInt16 = 1011
 
     /// Codes that may stand in a close frame (RFC 6455 §7.4.2, and the registry of §11.7).

@@ -12,8 +12,12 @@ package struct WebSocketReader {
     private var fragments: (opcode: UInt8, payload: ByteBuffer)?
     /// How far a text that has not arrived whole is known to be UTF-8.
     private var text = UTF8Progress()
-    /// Bytes of the first frame's payload in `buffer` that `text` has seen.
+    /// Bytes of the frame's payload that `text` has seen.
     private var seen = 0
+    /// The frame whose payload is arriving, unmasked as far as it has come.
+    private var arriving: (header: Header, payload: ByteBuffer)?
+    /// A payload up to this long has its place made before it arrives.
+    private static let reserved = 72 * 1024
 
     /// - Parameter limits: a longer message is `too_large`.
     package init(role: WebSocketRole, limits: WebSocketLimits = .tunnel) {
@@ -22,7 +26,7 @@ package struct WebSocketReader {
     }
 
     /// Bytes kept for a message that has not arrived whole.
-    package var bufferedBytes: Int { buffer.readableBytes }
+    package var bufferedBytes: Int { buffer.readableBytes + (arriving?.payload.readableBytes ?? 0) }
 
     package mutating func append(_ bytes: ByteBuffer) {
         if buffer.readableBytes == 0 {
@@ -36,11 +40,11 @@ package struct WebSocketReader {
     /// The next message, or `nil` until more bytes arrive.
     package mutating func next() throws(ProtocolViolation) -> WebSocketMessage? {
         while true {
-            guard let header = try readHeader() else { return nil }
-            guard let payload = takePayload(header) else {
-                if isText(header) { try lookAhead(header) }
-                return nil
+            if arriving == nil {
+                guard let header = try takeHeader() else { return nil }
+                arriving = (header, ByteBuffer())
             }
+            guard let (header, payload) = try takePayload() else { return nil }
             if let message = try message(header, payload) { return message }
         }
     }
@@ -48,13 +52,11 @@ package struct WebSocketReader {
     private struct Header {
         var isFinal: Bool
         var opcode: UInt8
-        /// Bytes of the frame before its payload.
-        var size: Int
         var payloadLength: Int
         var mask: UInt32?
     }
 
-    private func readHeader() throws(ProtocolViolation) -> Header? {
+    private mutating func takeHeader() throws(ProtocolViolation) -> Header? {
         let start = buffer.readerIndex
         guard let first: UInt8 = buffer.getInteger(at: start), let second: UInt8 = buffer.getInteger(at: start + 1)
         else { return nil }
@@ -92,7 +94,9 @@ package struct WebSocketReader {
             mask = key
             size += 4
         }
-        return Header(isFinal: isFinal, opcode: opcode, size: size, payloadLength: length, mask: mask)
+        guard buffer.readableBytes >= size else { return nil }
+        buffer.moveReaderIndex(forwardBy: size)
+        return Header(isFinal: isFinal, opcode: opcode, payloadLength: length, mask: mask)
     }
 
     /// Whether a frame of this opcode may come now (RFC 6455 §5.4).
@@ -107,16 +111,27 @@ package struct WebSocketReader {
         }
     }
 
-    private mutating func takePayload(_ header: Header) -> ByteBuffer? {
-        guard buffer.readableBytes >= header.size + header.payloadLength else { return nil }
-        if let mask = header.mask, mask != 0 {
-            // In place, before the slice below shares the storage.
-            buffer.applyMask(mask, at: buffer.readerIndex + header.size, length: header.payloadLength)
+    /// The frame under way, once its payload has arrived whole. Each byte is copied at most once.
+    private mutating func takePayload() throws(ProtocolViolation) -> (Header, ByteBuffer)? {
+        guard case (let header, var payload)? = arriving else { return nil }
+        // Not held twice while it is changed.
+        arriving = nil
+        let missing = header.payloadLength - payload.readableBytes
+        let count = min(missing, buffer.readableBytes)
+        if header.mask == nil, payload.readableBytes == 0, count == missing {
+            payload = buffer.readSlice(length: count) ?? ByteBuffer()
+        } else if count > 0 {
+            if payload.capacity == 0 { payload.reserveCapacity(min(header.payloadLength, Self.reserved)) }
+            payload.writeMasked(
+                from: &buffer, length: count, mask: header.mask ?? 0, position: payload.readableBytes)
         }
-        buffer.moveReaderIndex(forwardBy: header.size)
-        let payload = buffer.readSlice(length: header.payloadLength)
         if buffer.readableBytes == 0 { buffer = ByteBuffer() }
-        return payload
+        guard count == missing else {
+            if isText(header) { try lookAt(payload) }
+            arriving = (header, payload)
+            return nil
+        }
+        return (header, payload)
     }
 
     private mutating func message(_ header: Header, _ payload: ByteBuffer) throws(ProtocolViolation)
@@ -160,21 +175,11 @@ package struct WebSocketReader {
         header.opcode < 0x8 && (fragments?.opcode ?? header.opcode) == WebSocketOpcode.text
     }
 
-    /// Looks at what has arrived of a frame, still masked.
-    private mutating func lookAhead(_ header: Header) throws(ProtocolViolation) {
-        let arrived = min(buffer.readableBytes - header.size, header.payloadLength)
-        let isText = buffer.withUnsafeReadableBytes { bytes in
-            let payload = UnsafeRawBufferPointer(rebasing: bytes[header.size..<(header.size + arrived)])
-            return text.accepts(payload, from: seen, mask: header.mask ?? 0)
-        }
-        guard isText else { throw notUTF8 }
-        seen = arrived
-    }
-
-    /// Looks at a fragment that is not the last one.
+    /// Looks at what has arrived of a text that is not whole.
     private mutating func lookAt(_ payload: ByteBuffer) throws(ProtocolViolation) {
-        let isText = payload.withUnsafeReadableBytes { text.accepts($0, from: seen, mask: 0) }
+        let isText = payload.withUnsafeReadableBytes { text.accepts($0, from: seen) }
         guard isText else { throw notUTF8 }
+        seen = payload.readableBytes
     }
 
     private func utf8(_ payload: ByteBuffer) throws(ProtocolViolation) -> String {
@@ -199,24 +204,20 @@ struct UTF8Progress {
     /// What the next of them may be.
     private var range: ClosedRange<UInt8> = 0x80...0xBF
 
-    /// Takes a payload from `start` on, under the mask as it lies in memory; ASCII eight bytes at a time.
-    mutating func accepts(_ payload: UnsafeRawBufferPointer, from start: Int, mask: UInt32) -> Bool {
-        let wide = UInt64(mask) | UInt64(mask) << 32
-        return withUnsafeBytes(of: mask) { key in
-            var position = start
-            while position < payload.count {
-                if missing == 0, position & 3 == 0, position + 8 <= payload.count {
-                    let word = payload.loadUnaligned(fromByteOffset: position, as: UInt64.self) ^ wide
-                    if word & 0x8080_8080_8080_8080 == 0 {
-                        position += 8
-                        continue
-                    }
-                }
-                guard accepts(payload[position] ^ key[position & 3]) else { return false }
-                position += 1
+    /// Takes a payload from `start` on; ASCII eight bytes at a time.
+    mutating func accepts(_ payload: UnsafeRawBufferPointer, from start: Int) -> Bool {
+        var position = start
+        while position < payload.count {
+            if missing == 0, position + 8 <= payload.count,
+                payload.loadUnaligned(fromByteOffset: position, as: UInt64.self) & 0x8080_8080_8080_8080 == 0
+            {
+                position += 8
+                continue
             }
-            return true
+            guard accepts(payload[position]) else { return false }
+            position += 1
         }
+        return true
     }
 
     private mutating func accepts(_ byte: UInt8) -> Bool {

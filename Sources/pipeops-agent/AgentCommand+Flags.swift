@@ -12,6 +12,11 @@ extension AgentCommand {
         case .clusterUUID: gateway.clusterUUID
         case .gatewayURL: gateway.gatewayURL
         case .gatewayCAFile: gateway.gatewayCAFile
+        case .gatewayServerName: gateway.gatewayServerName
+        case .gatewayClientCertificate: gateway.gatewayClientCertificate
+        case .gatewayClientKey: gateway.gatewayClientKey
+        case .gatewayProxy: gateway.gatewayProxy
+        case .tunnels: gateway.tunnels
         case .tokenFile: gateway.tokenFile
         case .kubeconfig: cluster.kubeconfig
         case .context: cluster.context

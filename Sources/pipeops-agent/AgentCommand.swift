@@ -34,14 +34,16 @@ struct AgentCommand: SettingsCommand {
     static func main() async { await start() }
 
     func run() async throws {
+        let environment = ProcessInfo.processInfo.environment
         let settings = try AgentSettings(
-            reader(), podNamespace: AgentSettings.podNamespace(environment: ProcessInfo.processInfo.environment))
+            reader(), podNamespace: AgentSettings.podNamespace(environment: environment), environment: environment)
         try await serve(format: settings.logFormat, level: settings.logLevel) { logger, metrics in
             logger.info(
                 "Starting pipeops-agent",
                 metadata: [
                     "version": "\(ProgramVersion.current)", "gateway_url": "\(settings.gatewayURL)",
-                    "sync": "\(settings.sync)",
+                    "sync": "\(settings.sync)", "tunnels": .stringConvertible(settings.tunnels),
+                    "proxy": "\(settings.gatewayProxy.map(\.description) ?? "none")",
                 ])
             try await ClusterAgentProgram.run(settings: settings, logger: logger, metrics: metrics)
         }

@@ -32,6 +32,52 @@ struct GatewayOptions: ParsableArguments {
     @Option(
         help: .init(
             """
+            The name that the gateway's certificate must have. Default: the host of the gateway's address. \
+            [PIPEOPS_AGENT_GATEWAY_SERVER_NAME]
+            """,
+            valueName: "name"))
+    var gatewayServerName: String?
+
+    @Option(
+        help: .init(
+            """
+            A PEM file with the agent's certificate, for a gateway that asks for one; read again at each connection. \
+            Needs --gateway-client-key. [PIPEOPS_AGENT_GATEWAY_CLIENT_CERTIFICATE]
+            """,
+            valueName: "file"))
+    var gatewayClientCertificate: String?
+
+    @Option(
+        help: .init(
+            """
+            A PEM file with the key to the agent's certificate; read again at each connection. \
+            [PIPEOPS_AGENT_GATEWAY_CLIENT_KEY]
+            """,
+            valueName: "file"))
+    var gatewayClientKey: String?
+
+    @Option(
+        help: .init(
+            """
+            The HTTP proxy to reach the gateway through: http://host:port or https://host:port, perhaps with \
+            user:password@. Default: HTTPS_PROXY for wss, HTTP_PROXY for ws, unless NO_PROXY lists the gateway. \
+            [PIPEOPS_AGENT_GATEWAY_PROXY]
+            """,
+            valueName: "url"))
+    var gatewayProxy: String?
+
+    @Option(
+        help: .init(
+            """
+            How many tunnels to keep, to different gateways where there are several; 1 to 16. Default: 2. \
+            [PIPEOPS_AGENT_TUNNELS]
+            """,
+            valueName: "number"))
+    var tunnels: String?
+
+    @Option(
+        help: .init(
+            """
             The name of this cluster at the gateway. Default: the UID of the namespace kube-system. \
             [PIPEOPS_AGENT_CLUSTER_UUID]
             """,

@@ -34,9 +34,9 @@ struct GatewayCommand: SettingsCommand {
         let settings = try GatewaySettings(reader)
         do {
             // Read again by the program; read here so that a mistake in it is told before anything starts.
-            _ = try ClusterDirectory(path: settings.clustersFile)
-        } catch let error as ClusterDirectoryError {
-            throw reader.refusal(of: .clustersFile, problem: error.problem)
+            _ = try await CredentialFiles(settings.authentication, tls: nil).load()
+        } catch let error as CredentialFileError {
+            throw reader.refusal(of: .init(rawValue: error.setting) ?? .clustersFile, problem: error.problem)
         }
         try await serve(format: settings.logFormat, level: settings.logLevel) { logger, metrics in
             logger.info(

@@ -45,11 +45,33 @@ struct AgentOptions: ParsableArguments {
     @Option(
         help: .init(
             """
-            A YAML or JSON file with the clusters that may connect: clusters: [{uuid: …, tokenSHA256: hex}]. \
-            Required. [PIPEOPS_GATEWAY_CLUSTERS_FILE]
+            A YAML or JSON file with the clusters that may connect: clusters: [{uuid: …, tokenSHA256: hex}]; \
+            tokenSHA256 may be a list, and hostnames: […] limits what a cluster may serve. Read again when it \
+            changes. Required, unless --jwks-file. [PIPEOPS_GATEWAY_CLUSTERS_FILE]
             """,
             valueName: "file"))
     var clustersFile: String?
+
+    @Option(
+        help: .init(
+            """
+            A JSON Web Key Set with the public keys (EdDSA, ES256, RS256) of signed tokens. Read again when it \
+            changes. Default: signed tokens are not taken. [PIPEOPS_GATEWAY_JWKS_FILE]
+            """,
+            valueName: "file"))
+    var jwksFile: String?
+
+    @Option(
+        help: .init(
+            "What iss of a signed token must be. Default: anything. [PIPEOPS_GATEWAY_JWT_ISSUER]",
+            valueName: "text"))
+    var jwtIssuer: String?
+
+    @Option(
+        help: .init(
+            "What aud of a signed token must hold. Default: anything. [PIPEOPS_GATEWAY_JWT_AUDIENCE]",
+            valueName: "text"))
+    var jwtAudience: String?
 
     @Option(
         help: .init(
@@ -64,6 +86,52 @@ struct AgentOptions: ParsableArguments {
         help: .init(
             "A PEM file with the private key of that certificate. [PIPEOPS_GATEWAY_AGENT_TLS_KEY]", valueName: "file"))
     var agentTLSKey: String?
+
+    @Option(
+        help: .init(
+            """
+            A PEM file with the authorities of agents' client certificates. Default: none is asked for. \
+            [PIPEOPS_GATEWAY_AGENT_CLIENT_CA]
+            """,
+            valueName: "file"))
+    var agentClientCA: String?
+
+    @Option(
+        help: .init(
+            """
+            Whether agents must show a client certificate: required, or optional. Default: required. \
+            [PIPEOPS_GATEWAY_AGENT_CLIENT_AUTH]
+            """,
+            valueName: "choice"))
+    var agentClientAuth: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            """
+            Whether a client certificate opens a tunnel without a token, for clusters of the clusters file. \
+            Default: no. [PIPEOPS_GATEWAY_AGENT_CLIENT_CERTIFICATE_ADMITS]
+            """
+    )
+    var agentClientCertificateAdmits: Bool?
+
+    @Option(
+        help: .init(
+            """
+            Failed attempts to open a tunnel, per minute and address, before they are answered 429. Default: 10. \
+            [PIPEOPS_GATEWAY_AUTH_FAILURES_PER_MINUTE]
+            """,
+            valueName: "number"))
+    var authFailuresPerMinute: String?
+
+    @Option(
+        help: .init(
+            """
+            Tunnels to open per second; beyond it agents are told when to come again. Default: 200. \
+            [PIPEOPS_GATEWAY_ACCEPT_RATE]
+            """,
+            valueName: "number"))
+    var acceptRate: String?
 
     @Flag(
         inversion: .prefixedNo,
@@ -97,6 +165,15 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: .init(
+            """
+            How often each tunnel is tried with a small stream; 0 for never. A tunnel that does not answer is closed. \
+            Default: 5s. [PIPEOPS_GATEWAY_CANARY_INTERVAL]
+            """,
+            valueName: "duration"))
+    var canaryInterval: String?
+
+    @Option(
+        help: .init(
             "How long routes live without a heartbeat of their cluster. Default: 5m. [PIPEOPS_GATEWAY_ROUTE_TTL]",
             valueName: "duration"))
     var routeTTL: String?
@@ -118,6 +195,25 @@ struct LimitOptions: ParsableArguments {
             "How long open requests may take to end after SIGTERM. Default: 30s. [PIPEOPS_GATEWAY_SHUTDOWN_GRACE]",
             valueName: "duration"))
     var shutdownGrace: String?
+
+    @Option(
+        help: .init(
+            """
+            The longest that requests are not accepted at first, while agents connect and send their routes; needed \
+            where this gateway takes over from another. Default: 0, accept at once. [PIPEOPS_GATEWAY_WARM_UP]
+            """,
+            valueName: "duration"))
+    var warmUp: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            """
+            Whether another gateway process may listen on the same ports (SO_REUSEPORT), for a restart without a gap. \
+            Default: no. [PIPEOPS_GATEWAY_REUSE_PORT]
+            """
+    )
+    var reusePort: Bool?
 }
 
 struct OperationOptions: ParsableArguments {
@@ -177,6 +273,14 @@ extension GatewayCommand {
         case .agentListen: agents.agentListen
         case .adminListen: operation.adminListen
         case .clustersFile: agents.clustersFile
+        case .jwksFile: agents.jwksFile
+        case .jwtIssuer: agents.jwtIssuer
+        case .jwtAudience: agents.jwtAudience
+        case .agentClientCA: agents.agentClientCA
+        case .agentClientAuth: agents.agentClientAuth
+        case .agentClientCertificateAdmits: agents.agentClientCertificateAdmits.map(\.description)
+        case .authFailuresPerMinute: agents.authFailuresPerMinute
+        case .acceptRate: agents.acceptRate
         case .agentTLSCertificate: agents.agentTLSCertificate
         case .agentTLSKey: agents.agentTLSKey
         case .agentPlaintext: agents.agentPlaintext.map(\.description)
@@ -184,12 +288,15 @@ extension GatewayCommand {
         case .responseTimeout: limits.responseTimeout
         case .idleTimeout: limits.idleTimeout
         case .heartbeatInterval: limits.heartbeatInterval
+        case .canaryInterval: limits.canaryInterval
         case .routeTTL: limits.routeTTL
         case .tunnelMemory: limits.tunnelMemory
         case .maxStreams: limits.maxStreams
         case .trustedProxies: Self.joined(front.trustedProxies)
         case .stripRequestHeaders: Self.joined(front.stripRequestHeaders)
         case .shutdownGrace: limits.shutdownGrace
+        case .reusePort: limits.reusePort.map(\.description)
+        case .warmUp: limits.warmUp
         case .instanceID: operation.instanceID
         case .logFormat: operation.logFormat
         case .logLevel: operation.logLevel

@@ -8,6 +8,7 @@ final class AcknowledgingGateway: Sendable {
         var routes: [String: String] = [:]
         var actions: [String] = []
         var taken: Set<String> = []
+        var refused: RouteRefusal?
         var holdsAnswers = false
         var held: [ControlMessage.IngressRoutesAck] = []
     }
@@ -24,6 +25,12 @@ final class AcknowledgingGateway: Sendable {
     var taken: Set<String> {
         get { state.withLock { $0.taken } }
         set { state.withLock { $0.taken = newValue } }
+    }
+
+    /// Why no route is taken.
+    var refused: RouteRefusal? {
+        get { state.withLock { $0.refused } }
+        set { state.withLock { $0.refused = newValue } }
     }
 
     var holdsAnswers: Bool {
@@ -56,6 +63,8 @@ final class AcknowledgingGateway: Sendable {
             for route in message.routes {
                 if message.action == .delete {
                     state.routes[route.host + route.path] = nil
+                } else if let refusal = state.refused {
+                    answer.rejected.append(.init(route, refusal))
                 } else if state.taken.contains(route.host) {
                     answer.rejected.append(
                         .init(route, RouteRefusal(reason: "HostnameConflict", message: "another cluster has it")))

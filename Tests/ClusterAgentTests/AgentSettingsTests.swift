@@ -18,7 +18,7 @@ private func settings(
     return try AgentSettings(
         SettingsReader(
             flags: required.merging(flags) { $1 }, environment: environment,
-            prefix: AgentSettings.environmentPrefix), podNamespace: podNamespace)
+            prefix: AgentSettings.environmentPrefix), podNamespace: podNamespace, environment: environment)
 }
 
 @Suite("Agent settings")
@@ -27,6 +27,10 @@ struct AgentSettingsTests {
     func defaults() throws {
         let settings = try settings()
         #expect(settings.gatewayURL.description == "wss://gateway:8443")
+        #expect(settings.gatewayServerName == nil)
+        #expect(settings.gatewayClientCertificate == nil)
+        #expect(settings.gatewayProxy == nil)
+        #expect(settings.tunnels == 2)
         #expect(settings.clusterUUID == nil)
         #expect(settings.sync == .auto)
         #expect(settings.loadBalancerGrace == .seconds(120))
@@ -74,6 +78,8 @@ struct AgentSettingsTests {
         arguments: [
             (.clusterUUID, "a.b"), (.clusterUUID, "a_b"), (.clusterUUID, ""), (.gatewayURL, "https://gateway"),
             (.gatewayURL, "wss://gateway/path"), (.gatewayURL, "gateway:443"), (.gatewayCAFile, "/no/file"),
+            (.gatewayServerName, "*.example.com"), (.gatewayClientCertificate, "/no/file"),
+            (.gatewayClientKey, "/no/file"), (.tunnels, "0"), (.tunnels, "17"),
             (.tokenFile, "/no/file"), (.kubeconfig, "/no/file"), (.context, ""), (.sync, "sometimes"),
             (.loadBalancerGrace, "2"), (.ingressController, "controller"), (.ingressController, "a/b/c"),
             (.ingressController, "/c"), (.clusterDomain, "*.local"), (.gatewayDomain, "a..b"),
@@ -90,6 +96,56 @@ struct AgentSettingsTests {
         let error = #expect(throws: SettingsError.self) { try settings([name: value]) }
         #expect(error?.description.hasPrefix("--\(name.rawValue): \"\(value)\" ") == true, "\(error as Any)")
         #expect(error?.description.contains(where: \.isNewline) == false)
+    }
+
+    @Test("The proxy is the setting's, else the environment's for the gateway's scheme, unless the gateway is excluded")
+    func proxy() throws {
+        func proxy(_ flags: [AgentSettings.Name: String?] = [:], _ environment: [String: String] = [:]) throws
+            -> String?
+        {
+            try settings(flags, environment: environment).gatewayProxy?.description
+        }
+        #expect(try proxy([:], ["HTTPS_PROXY": "http://upper:1", "HTTP_PROXY": "http://other:1"]) == "http://upper:1")
+        #expect(try proxy([:], ["HTTPS_PROXY": "http://upper:1", "https_proxy": "lower:2"]) == "http://lower:2")
+        #expect(try proxy([:], ["HTTP_PROXY": "http://other:1"]) == nil)
+        #expect(try proxy([.gatewayURL: "ws://gateway:80"], ["http_proxy": "http://other:1"]) == "http://other:1")
+        #expect(try proxy([:], ["https_proxy": "http://p:1", "NO_PROXY": "gateway"]) == nil)
+        #expect(try proxy([:], ["https_proxy": "http://p:1", "no_proxy": "gateway:8443"]) == nil)
+        #expect(try proxy([:], ["https_proxy": "http://p:1", "no_proxy": "gateway:443"]) == "http://p:1")
+        let both = ["https_proxy": "http://p:1", "NO_PROXY": "*"]
+        #expect(try proxy([.gatewayProxy: "https://explicit"], both) == "https://explicit:443")
+        #expect(try proxy([:], ["PIPEOPS_AGENT_GATEWAY_PROXY": "http://u:p@variable:1"]) == "http://variable:1")
+        let shown = "\(try settings([.gatewayProxy: "http://user:s3cret@p:1"]))"
+        #expect(!shown.contains("s3cret") && !shown.contains("dXNlcjpzM2NyZXQ="))
+    }
+
+    @Test("A proxy that cannot be one is named without its password", arguments: ["--gateway-proxy", "https_proxy"])
+    func badProxy(source: String) throws {
+        let url = "socks5://user:s3cret@proxy:1080"
+        let error = #expect(throws: SettingsError.self) {
+            source == "https_proxy"
+                ? try settings(environment: [source: url]) : try settings([.gatewayProxy: url])
+        }
+        #expect(error?.setting == source)
+        #expect(error?.description.contains("s3cret") == false)
+    }
+
+    @Test("A certificate for the gateway needs its key, and a key its certificate")
+    func clientCertificate() throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("pem-\(UUID().uuidString)").path
+        try Data("x".utf8).write(to: URL(fileURLWithPath: file))
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        for (name, missing) in [
+            (AgentSettings.Name.gatewayClientCertificate, "gateway-client-key"),
+            (.gatewayClientKey, "gateway-client-certificate"),
+        ] {
+            let error = #expect(throws: SettingsError.self) { try settings([name: file]) }
+            #expect(error?.setting == "--\(name.rawValue)")
+            #expect(error?.problem.contains(missing) == true)
+        }
+        #expect(
+            try settings([.gatewayClientCertificate: file, .gatewayClientKey: file]).gatewayClientCertificate
+                == .init(certificateFile: file, keyFile: file))
     }
 
     @Test("What is required and missing is named", arguments: [.gatewayURL, .tokenFile] as [AgentSettings.Name])

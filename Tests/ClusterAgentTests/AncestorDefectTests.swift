@@ -42,6 +42,14 @@ struct AncestorDefectTests {
         bare.spec?.rules = []
         try submit(bare)
         #expect(transcript.changed() == ["delete @8: new.example.com/=my-app"])
+        _ = transcript.acknowledge(8)
+        try submit(Sample.ingress("my-app"))
+        #expect(transcript.changed() == ["add @10: my-app.example.com/=my-app"])
+        _ = transcript.acknowledge(10)
+        let optedOut = Sample.ingress("my-app", annotations: ["gateway.pipeops.io/expose": "false"])
+        #expect(!IngressSelection.all.includes(optedOut))
+        _ = transcript.ledger.remove(ingress: optedOut.key)
+        #expect(transcript.changed() == ["delete @12: my-app.example.com/=my-app"])
     }
 
     @Test("9: a sync with no Ingresses at all is sent, so that the gateway forgets what was deleted meanwhile")

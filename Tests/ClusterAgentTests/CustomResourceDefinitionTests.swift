@@ -16,6 +16,12 @@ struct CustomResourceDefinitionTests {
 
     static func schema() throws -> Node { try #require(try version()["schema"]?["openAPIV3Schema"]) }
 
+    /// `maxLength` of a condition's message.
+    static func longestMessage() throws -> Int {
+        let conditions = try schema()["properties"]?["status"]?["properties"]?["conditions"]
+        return try #require(conditions?["items"]?["properties"]?["message"]?["maxLength"]?.int)
+    }
+
     @Test("Names are those of the type in the code")
     func names() throws {
         let spec = try #require(try Self.definition()["spec"])

@@ -26,7 +26,13 @@ struct GatewayRoutePlanTests {
     /// The object after it was written, as the API server would return it.
     static func written(_ plan: GatewayRoutePlan, over existing: GatewayRoute? = nil) throws -> GatewayRoute {
         var object = existing
-        if let applied = plan.object(existing: existing) {
+        if let references = plan.ownerReferences(replacing: object) { object?.metadata.ownerReferences = references }
+        if var applied = plan.object(existing: object) {
+            // Applying touches no reference of another UID.
+            let uids = Set((applied.metadata.ownerReferences ?? []).map(\.uid))
+            applied.metadata.ownerReferences? += (object?.metadata.ownerReferences ?? []).filter {
+                !uids.contains($0.uid)
+            }
             object = applied
             object?.metadata.generation = (existing?.metadata.generation ?? 0) + 1
             object?.status = existing?.status
@@ -55,6 +61,10 @@ struct GatewayRoutePlanTests {
         let refused = try Self.plan { $0.rejections = [.init(key: key, reason: "QuotaExceeded", message: "")] }
         #expect(reason(refused) == .rejected)
         #expect(reason(try Self.plan(taken)) == .hostnameConflict)
+        let foreign = try Self.plan {
+            $0.rejections = [.init(key: key, reason: "HostnameNotAllowed", message: "not allowed")]
+        }
+        #expect(reason(foreign) == .hostnameNotAllowed)
         let unreachable: (inout RouteStanding) -> Void = { $0.tunnel = .down }
         let takenUnreachable = try Self.plan { standing in
             taken(&standing)
@@ -191,13 +201,80 @@ struct GatewayRoutePlanTests {
         #expect(repaired.isOurs)
     }
 
+    /// An edit of the reference to the Ingress, or of what is beside it.
+    enum OwnerEdit: String, CaseIterable {
+        case name, kind, apiVersion, uid, controller
+        case anotherController
+
+        func apply(to references: inout [OwnerReference]) {
+            switch self {
+            case .name: references[0].name = "somebody-else"
+            case .kind: references[0].kind = "Gateway"
+            case .apiVersion: references[0].apiVersion = "extensions/v1beta1"
+            case .uid: references[0].uid = "somebody-else"
+            case .controller: references[0].controller = false
+            case .anotherController:
+                references[0].controller = nil
+                references.append(Self.shop(controller: true))
+            }
+        }
+
+        static func shop(controller: Bool?) -> OwnerReference {
+            OwnerReference(
+                apiVersion: "example.com/v1", kind: "Shop", name: "shop", uid: "uid-shop", controller: controller)
+        }
+    }
+
+    @Test("However a person edited the owner, the Ingress is the only controller again", arguments: OwnerEdit.allCases)
+    func owner(edit: OwnerEdit) throws {
+        let plan = try Self.plan()
+        let good = try Self.written(plan)
+        var edited = good
+        var references = try #require(good.metadata.ownerReferences)
+        edit.apply(to: &references)
+        edited.metadata.ownerReferences = references
+        #expect(try Self.written(plan, over: edited).metadata.ownerReferences == good.metadata.ownerReferences)
+    }
+
+    @Test("What others add to the owner references stays, and costs no write")
+    func othersReferences() throws {
+        let plan = try Self.plan()
+        var shared = try Self.written(plan)
+        shared.metadata.ownerReferences?[0].blockOwnerDeletion = true
+        shared.metadata.ownerReferences?.append(OwnerEdit.shop(controller: nil))
+        #expect(plan.object(existing: shared) == nil)
+        #expect(plan.ownerReferences(replacing: shared) == nil)
+        // Also where another controller has to go.
+        shared.metadata.ownerReferences?[0].uid = "somebody-else"
+        let kept = try #require(plan.ownerReferences(replacing: shared))
+        #expect(kept.map(\.uid) == ["uid-shop", "uid-my-app"])
+    }
+
     @Test("An Ingress that was made anew takes its GatewayRoute over")
     func ingressMadeAnew() throws {
         let written = try Self.written(try Self.plan())
         var ingress = Sample.ingress("my-app")
         ingress.metadata.uid = "another"
-        let object = try #require(try Self.plan(ingress: ingress).object(existing: written))
-        #expect(object.metadata.ownerReferences?.map(\.uid) == ["another"])
+        let taken = try Self.written(try Self.plan(ingress: ingress), over: written)
+        #expect(taken.metadata.ownerReferences?.map(\.uid) == ["another"])
+    }
+
+    @Test("No message is longer than the custom resource allows, however long the names are that it quotes")
+    func longMessages() throws {
+        let limit = try CustomResourceDefinitionTests.longestMessage()
+        #expect(limit == GatewayRoutePlan.longestMessage)
+        // The server counts characters of Unicode, not bytes.
+        let long = String(repeating: "é", count: limit)
+        let key = try Self.key()
+        let plan = try Self.plan { $0.rejections = [.init(key: key, reason: "QuotaExceeded", message: long)] }
+        let status = try #require(try Self.written(plan).status)
+        let message = try #require(status.condition(.programmed)).message
+        #expect(message.unicodeScalars.count == limit)
+        #expect(message.hasSuffix("é…"))
+        // And it is the same the next time.
+        var current = try Self.written(plan)
+        current.status = status
+        #expect(plan.status(current: current) == nil)
     }
 
     @Test("An Ingress with hundreds of paths lists the first of them and counts all")

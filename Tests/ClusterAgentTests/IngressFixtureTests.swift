@@ -33,7 +33,7 @@ struct IngressFixtureTests {
         var routes: [ExpectedRoute]?
         var accepted: String?
         var resolvedRefs: String?
-        /// Once the gateway has accepted everything it was sent.
+        /// Once the gateway has accepted everything it was sent; absent for `Programmed`, or `NoRoutes` without routes.
         var programmed: String?
         var hosts: [String]?
         var messages: [String]?
@@ -119,7 +119,9 @@ struct IngressFixtureTests {
         let standing = try fixture.ledger().standing(
             of: ingress.key, createdAt: ingress.createdAt, routes: extraction.routes)
         let programmed = try GatewayRoutePlanTests.plan({ $0 = standing }, ingress: ingress).programmedVerdict
-        if let reason = expected.programmed { #expect(programmed.reason.rawValue == reason) }
+        let reason = expected.programmed ?? (routes.isEmpty ? "NoRoutes" : "Programmed")
+        #expect(programmed.reason.rawValue == reason)
+        #expect(programmed.isTrue == (reason == "Programmed"))
         for message in expected.messages ?? [] {
             let said = [extraction.accepted.message, extraction.resolvedRefs.message, programmed.message]
             #expect(said.contains { $0.contains(message) }, "\(said) says nothing of: \(message)")
@@ -156,6 +158,28 @@ struct IngressLimitTests {
         let extraction = try Sample.extract(ingress, [Sample.service("my-app")])
         #expect(extraction.routes.isEmpty)
         #expect(extraction.accepted.reason == .invalidPath)
+    }
+
+    @Test("Of hundreds of annotations that do not fit a few are named, and the rest counted")
+    func manyLargeAnnotations() throws {
+        let value = String(repeating: "x", count: AnnotationPolicy.maximumBytes)
+        let annotations = Dictionary(uniqueKeysWithValues: (0..<700).map { ("gateway.pipeops.io/a\($0)", value) })
+        let extraction = try Sample.extract(
+            Sample.ingress("my-app", annotations: annotations), [Sample.service("my-app")])
+        #expect(extraction.accepted.message.utf8.count < 1024)
+        #expect(extraction.accepted.message.contains("and 695 more"))
+    }
+
+    @Test("What an Ingress quotes in full is cut to what a condition may hold")
+    func longConditions() throws {
+        let paths = Dictionary(
+            uniqueKeysWithValues: (0..<5).map { ("\($0)" + String(repeating: "x", count: 9000), "s") })
+        let plan = try GatewayRoutePlanTests.plan(ingress: Sample.ingress("my-app", paths: paths))
+        #expect(plan.extraction.accepted.message.utf8.count > 45_000)
+        let status = try #require(try GatewayRoutePlanTests.written(plan).status)
+        let accepted = try #require(status.condition(.accepted))
+        #expect(accepted.reason == "InvalidPath")
+        #expect(try accepted.message.unicodeScalars.count == CustomResourceDefinitionTests.longestMessage())
     }
 
     @Test("A condition's message stays readable however much is wrong")

@@ -1,12 +1,15 @@
 import ClusterAgent
 import KubernetesAPI
+import Logging
 import Routing
+import ServiceLifecycle
+import Synchronization
 import TestSupport
 import Testing
 
 @Suite("Two replicas of an agent, against an API server")
 struct ReplicaTests {
-    @Test("One writes and publishes, both know where requests go (ancestor's defect 21: two rival agents)")
+    @Test("21: two replicas are no rivals: one writes and publishes, both know where requests go")
     func oneWritesBothForward() async throws {
         try await PipelineWorld.runReplicas { leader, standby in
             try await leader.create(Sample.service("my-app", clusterIP: nil))
@@ -30,7 +33,57 @@ struct ReplicaTests {
         replica.pipeline.forwarding.target(host: "my-app.example.com", path: "/") != .noSuchHost
     }
 
-    @Test("When the leader stops the other takes over: it publishes the whole set and writes nothing that is not news")
+    @Test("21: the leader is ready with a tunnel and not without one; who stands by is ready as it is")
+    func readiness() async throws {
+        try await PipelineWorld.runReplicas { leader, standby in
+            let isConnected = Atomic(false)
+            func readiness(of world: PipelineWorld, needsTunnel: Bool = true) -> AgentReadiness {
+                let readiness = AgentReadiness(needsTunnel: needsTunnel)
+                #expect(readiness.reasons == ["the cluster's identity is not known"])
+                readiness.follow(world.pipeline) { isConnected.load(ordering: .relaxed) }
+                return readiness
+            }
+            let leading = readiness(of: leader)
+            let standing = readiness(of: standby)
+            try await eventually("the leader has synced") { leader.pipeline.hasSynced }
+            #expect(leading.reasons == ["no tunnel is connected"])
+            #expect(standing.reasons == [])
+            #expect(readiness(of: leader, needsTunnel: false).reasons == [], "it sends nothing")
+            isConnected.store(true, ordering: .relaxed)
+            #expect(leading.reasons == [])
+            isConnected.store(false, ordering: .relaxed)
+            #expect(leading.reasons == ["no tunnel is connected"])
+
+            // Who takes over must have a tunnel from then on.
+            await leader.stop()
+            try await eventually("the standby leads") { standby.pipeline.isLeading }
+            #expect(standing.reasons == ["no tunnel is connected"])
+        }
+    }
+
+    @Test("21: an agent whose caches have not synced is not ready, and says which")
+    func readinessBeforeSync() async throws {
+        // There is no such resource in this cluster, and so no list of them.
+        try await TestCluster.run { client in
+            let pipeline = RoutePipeline(
+                client: client,
+                settings: .init(clusterUUID: Sample.clusterUUID, extraction: try Sample.extractionSettings()),
+                events: nil, logger: .silent)
+            let readiness = AgentReadiness(needsTunnel: true)
+            readiness.follow(pipeline) { true }
+            let group = ServiceGroup(configuration: .init(services: pipeline.services, logger: .silent))
+            async let ended: Void = group.run()
+            try await eventually("the others are listed") {
+                readiness.reasons == ["caches have not synced: gatewayroutes"]
+            }
+            await group.triggerGracefulShutdown()
+            try await ended
+        }
+    }
+
+    @Test(
+        "21: when the leader stops the other takes over: it publishes the whole set and writes nothing that is not news"
+    )
     func handover() async throws {
         try await PipelineWorld.runReplicas { leader, standby in
             try await leader.create(Sample.service("my-app", clusterIP: nil))

@@ -1,8 +1,9 @@
-import ClusterAgent
 import Foundation
 import KubernetesAPI
 import Routing
 import Testing
+
+@testable import ClusterAgent
 
 @Suite("The ledger of routes")
 struct RouteLedgerTests {
@@ -120,6 +121,45 @@ struct RouteLedgerTests {
         #expect(ledger.standing(of: Sample.key("new"), createdAt: Sample.date(1), routes: routes) == before)
         #expect(before.conflicts.count == 1)
         #expect(before.pending == 1)
+    }
+
+    @Test("Of several registries one that refuses decides; all have to accept; one that is gone has no say")
+    func registries() throws {
+        var ledger = Self.ledger()
+        let route = try Sample.route(Self.host)
+        let ingress = Sample.key("a")
+        func replace(_ service: String) throws -> Outcome {
+            let route = try Sample.route(Self.host, service: service)
+            _ = ledger.replace(ingress: ingress, createdAt: Sample.date(0), with: [route])
+            return Outcome(route: route.route, verdict: .accepted(revision: 1))
+        }
+        func verdict() -> RouteLedger.Verdict? { ledger.entries[route.key].flatMap(ledger.verdict(of:)) }
+
+        let first = try replace("first")
+        #expect(ledger.settle([first], by: "x") == [ingress])
+        #expect(ledger.connected("x") == [])
+        // A registry that comes later changes nothing until it has the whole set, and nothing if it accepts it.
+        #expect(ledger.settle([Outcome(route: first.route, verdict: .accepted(revision: 7))], by: "y") == [])
+        #expect(ledger.connected("y") == [])
+        #expect(verdict() == .accepted(revision: 1))
+
+        let second = try replace("second")
+        #expect(ledger.settle([second], by: "x") == [], "the other one has not answered")
+        #expect(verdict() == nil)
+        #expect(ledger.settle([second], by: "y") == [ingress])
+
+        let refused = Outcome(route: second.route, verdict: .rejected(reason: "HostnameConflict", message: "taken"))
+        #expect(ledger.settle([refused], by: "y") == [ingress])
+        #expect(verdict() == refused.verdict)
+        #expect(ledger.disconnected("y") == [ingress])
+        #expect(verdict() == second.verdict)
+
+        // It comes back while a change is on its way to it.
+        let third = try replace("third")
+        #expect(ledger.settle([third], by: "x") == [ingress])
+        #expect(ledger.connected("y") == [ingress], "accepted by one of two")
+        #expect(verdict() == nil)
+        #expect(ledger.disconnected("y") == [ingress])
     }
 
     @Test("A verdict counts for the route it was given for, and not for what it has become since")

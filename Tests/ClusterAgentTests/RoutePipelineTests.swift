@@ -93,6 +93,46 @@ struct RoutePipelineTests {
         }
     }
 
+    @Test("Whatever a person makes of the owner references, the Ingress is the only controller again")
+    func ownerReferences() async throws {
+        struct Patch: Encodable {
+            struct Metadata: Encodable { var ownerReferences: [OwnerReference] }
+            var metadata: Metadata
+        }
+        try await PipelineWorld.run { world in
+            try await world.create(Sample.service("my-app", clusterIP: nil))
+            try await world.create(Sample.ingress("my-app"))
+            try await world.expect("my-app", .programmed, "Programmed")
+            let good = try #require(try await world.route("my-app")?.metadata.ownerReferences)
+            for edit in GatewayRoutePlanTests.OwnerEdit.allCases {
+                var references = good
+                edit.apply(to: &references)
+                _ = try await world.client.patch(
+                    GatewayRoute.self, Sample.key("my-app"), merge: Patch(metadata: .init(ownerReferences: references)))
+                try await eventually("\(edit) is put right") {
+                    try await world.route("my-app")?.metadata.ownerReferences == good
+                }
+            }
+            #expect(world.gateway.actions.filter { $0 == "delete" }.isEmpty, "it was never withdrawn")
+        }
+    }
+
+    @Test(
+        "A route that the gateway refuses is not programmed, for the reason that the gateway gave, and an Event says so"
+    )
+    func rejected() async throws {
+        try await PipelineWorld.run { world in
+            world.gateway.refused = RouteRefusal(reason: "QuotaExceeded", message: "too many")
+            try await world.create(Sample.service("my-app", clusterIP: nil))
+            try await world.create(Sample.ingress("my-app"))
+            try await world.expect("my-app", .programmed, "Rejected")
+            let condition = try #require(try await world.route("my-app")?.status?.condition(.programmed))
+            #expect(condition.status == .false)
+            #expect(condition.message == "my-app.example.com /: QuotaExceeded: too many")
+            try await eventually("an Event says so") { try await world.eventReasons(of: "my-app").contains("Rejected") }
+        }
+    }
+
     @Test("An external address turns the cluster public: routes go, status and Event say why; and back")
     func publicAndBack() async throws {
         try await PipelineWorld.run(loadBalancerGrace: .milliseconds(200)) { world in

@@ -30,6 +30,9 @@ struct RouteSyncMachineTests {
             return step.messages.map(Self.line)
         }
 
+        /// The session is lost, and its machine with it.
+        mutating func disconnect() { machine = RouteSyncMachine(clusterUUID: "abc-123") }
+
         mutating func established() -> [String] { lines(stepEstablished()) }
         mutating func changed() -> [String] { lines(stepChanged()) }
         mutating func resync() -> [String] { lines(machine.resyncRequested(&ledger)) }
@@ -143,7 +146,7 @@ struct RouteSyncMachineTests {
         var transcript = Transcript()
         _ = transcript.established()
         transcript.submit("a", try Sample.route("a.example.com"))
-        transcript.machine.sessionLost()
+        transcript.disconnect()
         #expect(transcript.changed() == [])
         #expect(transcript.acknowledge(2) == [])
         transcript.submit("b", try Sample.route("b.example.com"))
@@ -398,7 +401,7 @@ struct RouteSyncMachineTests {
             case 5 where Bool.random(using: &random):
                 connected = false
                 inFlight = []
-                transcript.machine.sessionLost()
+                transcript.disconnect()
             case 6 where !connected:
                 connected = true
                 take(transcript.stepEstablished())

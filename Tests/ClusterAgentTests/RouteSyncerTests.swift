@@ -14,6 +14,13 @@ struct RouteSyncerTests {
         let ledger = LiveRouteLedger(forwarding: ForwardingGuard(policy: TargetPolicy()))
         let sent = Mutex<[ControlMessage]>([])
         let affected = Mutex<[Set<ObjectKey>]>([])
+        private let byRegistry = Mutex<[String: [ControlMessage]]>([:])
+
+        func record(_ message: ControlMessage, of registry: String) {
+            byRegistry.withLock { $0[registry, default: []].append(message) }
+        }
+
+        func sent(to registry: String) -> [ControlMessage] { byRegistry.withLock { $0[registry] ?? [] } }
 
         func syncer(downAfter: Duration = .seconds(60)) -> RouteSyncer {
             _ = ledger.setPublication(.published)
@@ -32,9 +39,9 @@ struct RouteSyncerTests {
         var transcript: [String] { sent.withLock { $0.map(RouteSyncMachineTests.Transcript.line) } }
 
         func session(
-            _ syncer: RouteSyncer, heartbeatInterval: Duration = .seconds(60)
+            _ syncer: RouteSyncer, registry: String = "", heartbeatInterval: Duration = .seconds(60)
         ) async throws {
-            try await syncer.runSession(heartbeatInterval: heartbeatInterval) { message in
+            try await syncer.runSession(registry: registry, heartbeatInterval: heartbeatInterval) { message in
                 self.sent.withLock { $0.append(message) }
             }
         }
@@ -117,6 +124,67 @@ struct RouteSyncerTests {
             try await eventually("the loss is noticed") { bench.ledger.read { $0.tunnel } == .down }
             group.cancelAll()
             while let result = await group.nextResult() { _ = result }
+        }
+    }
+
+    @Test("Each registry has a session of its own, which gets every change; one that is gone is not waited for")
+    func registries() async throws {
+        let bench = Bench()
+        let syncer = bench.syncer(downAfter: .milliseconds(50))
+        func transcript(_ registry: String) -> [String] {
+            bench.sent(to: registry).map(RouteSyncMachineTests.Transcript.line).filter { !$0.hasPrefix("heartbeat") }
+        }
+        let session = { @Sendable (registry: String) in
+            Task {
+                try await syncer.runSession(registry: registry, heartbeatInterval: .seconds(60)) { message in
+                    bench.record(message, of: registry)
+                }
+            }
+        }
+        func acknowledge(_ registry: String) {
+            for case .ingressRoutes(let routes) in bench.sent(to: registry) {
+                syncer.received(.init(revision: routes.revision, accepted: 0), from: registry)
+            }
+        }
+        func isServed(_ name: String) throws -> Bool {
+            let route = try Sample.route("\(name).example.com")
+            return bench.ledger.read { ledger in
+                ledger.standing(of: Sample.key(name), createdAt: Sample.date(0), routes: [route]).revision != nil
+            }
+        }
+        try bench.submit("a")
+        try await withRunning {
+            try await syncer.run()
+        } _: {
+            let old = session("old")
+            try await eventually("the old registry gets the set") { transcript("old").count == 1 }
+            acknowledge("old")
+            #expect(try isServed("a"))
+            let new = session("new")
+            try await eventually("the new one, too") { transcript("new").count == 1 }
+            #expect(transcript("new")[0].hasPrefix("sync @"))
+            #expect(transcript("old").count == 1, "the old session goes on")
+            acknowledge("new")
+
+            try bench.submit("b")
+            try await eventually("both get the change") {
+                ["old", "new"].allSatisfy { transcript($0).last?.hasPrefix("add @") == true }
+            }
+            acknowledge("new")
+            #expect(try !isServed("b"), "the old registry has not answered")
+            acknowledge("old")
+            #expect(try isServed("b"))
+
+            try bench.submit("c")
+            try await eventually("the new one has it") { transcript("new").count == 3 }
+            acknowledge("new")
+            old.cancel()
+            _ = await old.result
+            try await eventually("after a while the old one is not waited for") { try isServed("c") }
+            #expect(bench.ledger.read { $0.tunnel } == .up)
+            new.cancel()
+            _ = await new.result
+            try await eventually("without any it is down") { bench.ledger.read { $0.tunnel } == .down }
         }
     }
 

@@ -1,5 +1,4 @@
 import Foundation
-import Logging
 import NIOCore
 import Synchronization
 import Telemetry
@@ -21,10 +20,8 @@ struct AccessLogTests {
 
     private func written(_ record: AccessRecord) async throws -> [String: Any] {
         let lines = Lines()
-        let logger = Logger(label: "gateway") { label in
-            JSONLogHandler(label: label, output: LogOutput { line in lines.bytes.withLock { $0 += line } })
-        }
-        let log = AccessLog(logger: logger)
+        let log = AccessLog(
+            lines: AccessLog.lines(format: .json, output: LogOutput { line in lines.bytes.withLock { $0 += line } }))
         log.record(record)
         let running = Task { try await log.run() }
         try await eventually("the line is written") { !lines.objects.isEmpty }
@@ -69,9 +66,39 @@ struct AccessLogTests {
         #expect(line["failure_detail"] as? String == "10.0.0.1:80: refused")
     }
 
+    @Test("many requests are written in few pieces, each with its own line")
+    func together() async throws {
+        let pieces = Mutex<[Int]>([])
+        let log = AccessLog(
+            lines: AccessLog.lines(
+                format: .json, output: LogOutput { piece in pieces.withLock { $0.append(piece.count { $0 == 0x0A }) } }))
+        let record = AccessRecord(
+            cluster: "a", host: "x", path: "/", method: "GET", status: 200, duration: .zero, client: "c")
+        for _ in 0..<5000 { log.record(record) }
+        let running = Task { try await log.run() }
+        try await eventually("every line is written") { pieces.withLock { $0.reduce(0, +) } == 5000 }
+        #expect(pieces.withLock { $0.count } < 50)
+        running.cancel()
+        try? await running.value
+    }
+
+    @Test("a line for people looks as the other log lines do")
+    func text() {
+        let written = Mutex("")
+        var lines = AccessLog.lines(format: .text, output: LogOutput { line in written.withLock { $0 += String(decoding: line, as: UTF8.self) } })
+        lines.begin(at: LogTimestamp(milliseconds: 0))
+        lines.add("path", "/a b")
+        lines.add("status", 200)
+        lines.end()
+        lines.write()
+        #expect(
+            written.withLock { $0 }
+                == "1970-01-01T00:00:00.000Z info     pipeops-gateway: Gateway proxy request path=\"/a b\" status=200\n")
+    }
+
     @Test("more records than fit are dropped, never waited for")
     func overflow() {
-        let log = AccessLog(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let log = AccessLog(lines: nil)
         let record = AccessRecord(
             cluster: nil, host: "x", path: "/", method: "GET", status: 200, duration: .zero, client: "c")
         for _ in 0..<40_000 { log.record(record) }

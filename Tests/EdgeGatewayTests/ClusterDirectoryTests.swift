@@ -1,7 +1,11 @@
-import Crypto
+import Routing
 import Testing
 
 @testable import EdgeGateway
+
+extension ClusterDirectory {
+    fileprivate func cluster(token: String) -> String? { grant(for: TokenDigest(of: token))?.cluster }
+}
 
 @Suite("The clusters file")
 struct ClusterDirectoryTests {
@@ -36,6 +40,38 @@ struct ClusterDirectoryTests {
         #expect(directory.cluster(token: "bar") == "a")
     }
 
+    @Test("several tokens of a cluster stand in a list; a cluster without tokens is there for certificates")
+    func lists() throws {
+        let text = "clusters: [{uuid: a, tokenSHA256: [\(Self.foo), \(Self.bar)]}, {uuid: b, tokenSHA256: []}]"
+        let directory = try ClusterDirectory(text: text, path: "f")
+        #expect(directory.cluster(token: "foo") == "a")
+        #expect(directory.cluster(token: "bar") == "a")
+        #expect(directory.grant(ofCluster: "b")?.hostnames == .all)
+        #expect(directory.grant(ofCluster: "c") == nil)
+    }
+
+    @Test("host names restrict a cluster to what they match, an empty list to its own names")
+    func hostnames() throws {
+        let text = """
+            clusters:
+            - {uuid: a, tokenSHA256: \(Self.foo), hostnames: [Shop.example.com, '*.apps.example.com']}
+            - {uuid: b, tokenSHA256: \(Self.bar), hostnames: []}
+            revoked: [C]
+            """
+        let directory = try ClusterDirectory(text: text, path: "f")
+        let allowed = try #require(directory.grant(for: TokenDigest(of: "foo"))?.hostnames)
+        for (host, isAllowed) in [
+            ("shop.example.com", true), ("x.apps.example.com", true), ("*.apps.example.com", true),
+            ("apps.example.com", false), ("y.x.apps.example.com", false), ("*.example.com", false),
+            ("*.shop.example.com", false), ("example.com", false),
+        ] {
+            #expect(allowed.allows(try Hostname(host)) == isAllowed, "\(host)")
+        }
+        #expect(directory.grant(for: TokenDigest(of: "bar"))?.hostnames == AllowedHostnames.none)
+        #expect(directory.isRevoked("c"))
+        #expect(!directory.isRevoked("a"))
+    }
+
     static let defects: [(String, String)] = [
         ("", "is not a list"),
         ("clusters: 5", "is not a list"),
@@ -48,11 +84,22 @@ struct ClusterDirectoryTests {
         ("clusters: [{uuid: a, tokenSHA256: \(foo)}, {uuid: b, tokenSHA256: abc}]", "clusters[1].tokenSHA256"),
         ("clusters: [{uuid: a, tokenSHA256: \(String(repeating: "g", count: 64))}]", "clusters[0].tokenSHA256"),
         ("clusters: [{uuid: a, tokenSHA256: \(foo)}, {uuid: b, tokenSHA256: \(foo)}]", "clusters[1].tokenSHA256"),
+        ("clusters: [{uuid: a, tokenSHA256: [\(foo), \(foo)]}]", "clusters[0].tokenSHA256"),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo), hostname: [x.test]}]", "clusters[0].hostname is not known"),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo), hostnames: }]", "is not a list"),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo), hostnames: x.test}]", "is not a list"),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo), hostnames: [x..test]}]", "clusters[0].hostnames: host"),
+        (
+            "clusters: [{uuid: a, tokenSHA256: \(foo), hostnames: []}, {uuid: a, tokenSHA256: \(bar)}]",
+            "clusters[1].hostnames"
+        ),
+        ("clusters: []\nrevoke: []", "revoke is not known"),
+        ("clusters: []\nrevoked: [a.b]", "revoked[0]"),
     ]
 
     @Test("each defect is one line that names the file and the entry", arguments: defects)
     func defect(text: String, names: String) {
-        let error = #expect(throws: ClusterDirectoryError.self) {
+        let error = #expect(throws: CredentialFileError.self) {
             try ClusterDirectory(text: text, path: "/etc/clusters.yaml")
         }
         let line = error?.description ?? ""
@@ -63,7 +110,7 @@ struct ClusterDirectoryTests {
 
     @Test("a file that is not there is named")
     func missing() {
-        let error = #expect(throws: ClusterDirectoryError.self) { try ClusterDirectory(path: "/nowhere/clusters.yaml") }
+        let error = #expect(throws: CredentialFileError.self) { try ClusterDirectory(path: "/nowhere/clusters.yaml") }
         #expect(error?.description == "clusters-file /nowhere/clusters.yaml cannot be read")
     }
 }

@@ -31,14 +31,45 @@ struct GatewaySettingsTests {
         #expect(settings.responseTimeout == .seconds(30))
         #expect(settings.idleTimeout == .seconds(300))
         #expect(settings.heartbeatInterval == .seconds(10))
+        #expect(settings.canaryInterval == .seconds(5))
         #expect(settings.routeTTL == .seconds(300))
         #expect(settings.tunnelMemory == 64 * 1024 * 1024)
         #expect(settings.maxStreams == 1024)
         #expect(settings.trustedProxies.isEmpty)
         #expect(settings.stripRequestHeaders.isEmpty)
         #expect(settings.shutdownGrace == .seconds(30))
+        #expect(settings.reusePort == false)
+        #expect(settings.warmUp == .zero)
         #expect(!settings.instanceID.isEmpty)
         #expect(settings.logFormat == .json)
+        #expect(settings.authentication.acceptRate == 200)
+        #expect(settings.authentication.failuresPerMinute == 10)
+        #expect(settings.agentTLSFiles == nil)
+    }
+
+    @Test("Signed tokens need no clusters file, client certificates need TLS, and no setting is without effect")
+    func authentication() throws {
+        let signed = try settings([.clustersFile: nil, .jwksFile: someFile, .jwtIssuer: "https://cp"])
+        #expect(signed.authentication.clustersFile == nil)
+        #expect(signed.authentication.issuer == "https://cp")
+        let tls: [GatewaySettings.Name: String?] = [
+            .agentPlaintext: nil, .agentTLSCertificate: someFile, .agentTLSKey: someFile, .agentClientCA: someFile,
+        ]
+        #expect(try settings(tls).agentTLSFiles?.requiresClientCertificate == true)
+        let optional = try settings(tls.merging([.agentClientAuth: "optional"]) { $1 })
+        #expect(optional.agentTLSFiles?.requiresClientCertificate == false)
+        for (flags, named) in [
+            ([.agentClientCA: someFile], "agent-client-ca"), ([.jwtIssuer: "x"], "jwt-issuer"),
+            ([.jwtAudience: "x"], "jwt-audience"), ([.agentClientAuth: "optional"], "agent-client-auth"),
+            ([.agentClientCertificateAdmits: "true"], "agent-client-certificate-admits"),
+            (
+                tls.merging([.clustersFile: nil, .jwksFile: someFile, .agentClientCertificateAdmits: "true"]) { $1 },
+                "agent-client-certificate-admits"
+            ),
+        ] as [([GatewaySettings.Name: String?], String)] {
+            let error = #expect(throws: SettingsError.self) { try settings(flags) }
+            #expect(error?.setting == "--\(named)")
+        }
     }
 
     @Test("Agents come by TLS with both files, or in plain text where that is said, never by accident")
@@ -58,6 +89,12 @@ struct GatewaySettingsTests {
         }
     }
 
+    @Test("No canaries are sent where their interval is 0")
+    func noCanaries() throws {
+        #expect(try settings([.canaryInterval: "0s"]).canaryInterval == nil)
+        #expect(try settings([.canaryInterval: "100ms"]).canaryInterval == .milliseconds(100))
+    }
+
     @Test("Lists are read element by element")
     func lists() throws {
         let settings = try settings([
@@ -70,11 +107,13 @@ struct GatewaySettingsTests {
     @Test(
         "A bad value gives one line that names the setting",
         arguments: [
-            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"),
+            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"), (.jwksFile, "/no/file"), (.agentClientCA, "/no/file"), (.acceptRate, "0"),
+            (.authFailuresPerMinute, "0"), (.agentClientAuth, "no"), (.agentClientCertificateAdmits, "perhaps"),
             (.agentTLSCertificate, "/no/file"), (.agentTLSKey, "/no/file"), (.agentPlaintext, "perhaps"),
             (.gatewayDomain, "*.x"), (.responseTimeout, "30"), (.idleTimeout, "0s"), (.heartbeatInterval, "1ms"),
             (.heartbeatInterval, "2h"), (.routeTTL, "5s"), (.tunnelMemory, "64MB"), (.maxStreams, "-1"),
             (.trustedProxies, "10.0.0.1/8"), (.stripRequestHeaders, "host"), (.stripRequestHeaders, "a b"),
+            (.canaryInterval, "50ms"), (.canaryInterval, "5"), (.warmUp, "1h"), (.reusePort, "perhaps"),
             (.shutdownGrace, "x"), (.instanceID, "a b"), (.logFormat, "xml"), (.logLevel, "loud"),
         ] as [(GatewaySettings.Name, String)])
     func badValues(name: GatewaySettings.Name, value: String) {

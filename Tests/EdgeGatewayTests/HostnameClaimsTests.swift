@@ -22,8 +22,7 @@ struct HostnameClaimsTests {
 
     private mutating func send(
         _ action: ControlMessage.IngressRoutes.Action, _ routes: [Route], from cluster: String,
-        through tunnel: String = "t-1",
-        at seconds: Int64 = 0
+        through tunnel: String = "t-1", allowed: AllowedHostnames = .all, at seconds: Int64 = 0
     ) throws -> HostnameClaims.Change {
         let kind: GatewaySession.RouteChange.Kind =
             switch action {
@@ -32,7 +31,7 @@ struct HostnameClaimsTests {
             case .sync: .replaceAll
             }
         let change = GatewaySession.RouteChange(kind: kind, action: action, revision: 1, routes: routes)
-        return try claims.apply(change, from: cluster, tunnel: tunnel, now: Self.start + .seconds(seconds))
+        return try claims.apply(change, from: cluster, tunnel: tunnel, allowed: allowed, now: Self.start + .seconds(seconds))
     }
 
     private func hosts(_ change: HostnameClaims.Change) -> [String: [String]] {
@@ -83,6 +82,46 @@ struct HostnameClaimsTests {
         let change = try send(.add, [try Self.route("*.pipeops.io"), try Self.route("*.other.io")], from: "a")
         #expect(change.rejected.map(\.host) == ["*.pipeops.io"])
         #expect(change.accepted == 1)
+    }
+
+    @Test("a name that is not allowed to a cluster is refused and claimed by nobody; its own names always are allowed")
+    mutating func notAllowed() throws {
+        let allowed = try AllowedHostnames(["shop.example.com", "*.apps.example.com"])
+        let routes = try [
+            "shop.example.com", "x.apps.example.com", "a.gateway.pipeops.io", "web.a.gateway.pipeops.io", "bank.com",
+            "b.gateway.pipeops.io",
+        ].map { try Self.route($0) }
+        let change = try send(.sync, routes, from: "a", allowed: allowed)
+        #expect(change.accepted == 4)
+        #expect(change.rejected.map(\.host) == ["bank.com", "b.gateway.pipeops.io"])
+        #expect(change.rejected.allSatisfy { $0.reason == "HostnameNotAllowed" })
+        #expect(try send(.add, [try Self.route("bank.com")], from: "b").accepted == 1)
+        // Refused routes are in the digest, as those of a conflict are: the agent counts them, too.
+        var digest = RouteDigest()
+        for route in routes { digest.insert(route) }
+        #expect(claims.refresh("a", now: Self.start) == digest.description)
+    }
+
+    @Test("names that are not allowed any more end at once, and contenders may have them")
+    mutating func restricted() throws {
+        let routes = [try Self.route("shop.example.com"), try Self.route("web.a.gateway.pipeops.io")]
+        _ = try send(.sync, routes, from: "a")
+        _ = try send(.sync, [try Self.route("shop.example.com")], from: "b", through: "t-b")
+        let ignored = claims.restrict("a", tunnel: "t-2", to: .none)
+        #expect(ignored.hosts.isEmpty, "the routes came through another tunnel")
+        let change = claims.restrict("a", tunnel: "t-1", to: .none)
+        #expect(hosts(change) == ["shop.example.com": []])
+        #expect(change.contenders == ["b"])
+        #expect(claims.activeRouteCount(of: "a") == 1)
+        #expect(try send(.sync, [try Self.route("shop.example.com")], from: "b", through: "t-b").accepted == 1)
+
+        _ = try send(.sync, routes, from: "c", through: "t-c")
+        _ = try send(.sync, [], from: "b", through: "t-b")
+        let back = try send(.sync, routes, from: "a", allowed: .all)
+        #expect(back.accepted == 2)
+        let narrowed = try send(.sync, routes, from: "a", allowed: .none)
+        #expect(hosts(narrowed)["shop.example.com"] == [])
+        #expect(narrowed.contenders == ["c"])
     }
 
     @Test("a released name makes its contenders send again, and then it is theirs")

@@ -2,9 +2,9 @@ import NIOCore
 import NIOEmbedded
 import Testing
 import TunnelProtocol
-import TunnelTransport
 
 @testable import EdgeGateway
+@testable import TunnelTransport
 
 @Suite("Choosing a tunnel")
 struct TunnelRegistryTests {
@@ -18,18 +18,18 @@ struct TunnelRegistryTests {
         func tunnelClosed(_ reason: TunnelCloseReason) {}
     }
 
-    private func tunnel(_ id: String, agent: String? = nil) throws -> ConnectedTunnel {
+    private func tunnel(_ id: String, agent: String? = nil, number: Int = 0) throws -> ConnectedTunnel {
         let tunnel = try Tunnel.install(
             on: EmbeddedChannel(), configuration: TunnelConfiguration(role: .gateway), observer: Deaf())
-        return ConnectedTunnel(id: id, tunnel: tunnel, agentID: agent ?? id)
+        return ConnectedTunnel(id: id, tunnel: tunnel, agentID: agent ?? id, number: number)
     }
 
     @Test("a cluster without a tunnel has none, and others' tunnels are not its own")
     func none() throws {
         let registry = TunnelRegistry()
         registry.add(try tunnel("1"), of: "a")
-        #expect(registry.choose(for: "b", on: EmbeddedEventLoop())?.id == nil)
-        #expect(registry.choose(for: "a", on: EmbeddedEventLoop())?.id == "1")
+        #expect(registry.chosen(for: "b", on: EmbeddedEventLoop()) == nil)
+        #expect(registry.chosen(for: "a", on: EmbeddedEventLoop()) == "1")
     }
 
     @Test("the tunnel on the request's own event loop is preferred")
@@ -38,19 +38,20 @@ struct TunnelRegistryTests {
         let tunnels = [try tunnel("1"), try tunnel("2"), try tunnel("3")]
         for tunnel in tunnels { registry.add(tunnel, of: "a") }
         for tunnel in tunnels {
-            for _ in 0..<3 { #expect(registry.choose(for: "a", on: tunnel.tunnel.eventLoop)?.id == tunnel.id) }
+            for _ in 0..<3 { #expect(registry.chosen(for: "a", on: tunnel.tunnel.eventLoop) == tunnel.id) }
         }
     }
 
-    @Test("a tunnel takes the place of an older one of the same agent, and of no other")
+    @Test("a tunnel takes the place of an older one of the same agent and number, and of no other")
     func superseded() throws {
         let registry = TunnelRegistry()
         registry.add(try tunnel("1", agent: "x"), of: "a")
         registry.add(try tunnel("2", agent: "y"), of: "a")
         registry.add(try tunnel("3", agent: "x"), of: "b")
-        let gone = registry.add(try tunnel("4", agent: "x"), of: "a")
+        registry.add(try tunnel("4", agent: "x", number: 1), of: "a")
+        let gone = registry.add(try tunnel("5", agent: "x"), of: "a")
         #expect(gone.map(\.id) == ["1"])
-        #expect(Set(registry.all.map(\.id)) == ["2", "3", "4"])
+        #expect(Set(registry.all.map(\.id)) == ["2", "3", "4", "5"])
     }
 
     @Test("otherwise each has its turn, except the one to avoid")
@@ -58,9 +59,9 @@ struct TunnelRegistryTests {
         let registry = TunnelRegistry()
         for id in ["1", "2", "3"] { registry.add(try tunnel(id), of: "a") }
         let elsewhere = EmbeddedEventLoop()
-        let chosen = (0..<30).compactMap { _ in registry.choose(for: "a", on: elsewhere)?.id }
+        let chosen = (0..<30).compactMap { _ in registry.chosen(for: "a", on: elsewhere) }
         for id in ["1", "2", "3"] { #expect(chosen.filter { $0 == id }.count == 10) }
-        let others = Set((0..<30).compactMap { _ in registry.choose(for: "a", on: elsewhere, avoiding: "2")?.id })
+        let others = Set((0..<30).compactMap { _ in registry.chosen(for: "a", on: elsewhere, avoiding: "2") })
         #expect(others == ["1", "3"])
     }
 
@@ -68,7 +69,37 @@ struct TunnelRegistryTests {
     func avoided() throws {
         let registry = TunnelRegistry()
         registry.add(try tunnel("1"), of: "a")
-        #expect(registry.choose(for: "a", on: EmbeddedEventLoop(), avoiding: "1")?.id == nil)
+        #expect(registry.chosen(for: "a", on: EmbeddedEventLoop(), avoiding: "1") == nil)
+    }
+
+    @Test("a tunnel that is full or drains is not chosen; where all are full that is told")
+    func unusable() throws {
+        let registry = TunnelRegistry()
+        let full = try tunnel("full")
+        let ending = try tunnel("ending")
+        let elsewhere = EmbeddedEventLoop()
+        for tunnel in [full, ending] { registry.add(tunnel, of: "a") }
+        full.tunnel.vitals.setMaxStreams(2)
+        ending.tunnel.drain(detail: "bye")
+        #expect((0..<2).map { _ in registry.chosen(for: "a", on: elsewhere) } == ["full", "full"])
+        guard case .full = registry.choose(for: "a", on: elsewhere) else {
+            Issue.record("not told")
+            return
+        }
+        full.tunnel.close(.goingAway)
+        guard case .none = registry.choose(for: "a", on: elsewhere) else {
+            Issue.record("a closed tunnel was chosen")
+            return
+        }
+    }
+
+    @Test("a tunnel on another event loop is counted as busier at once, so that a burst spreads")
+    func burst() throws {
+        let registry = TunnelRegistry()
+        let tunnels = [try tunnel("1"), try tunnel("2")]
+        for tunnel in tunnels { registry.add(tunnel, of: "a") }
+        for _ in 0..<100 { _ = registry.choose(for: "a", on: EmbeddedEventLoop()) }
+        #expect(tunnels.map(\.tunnel.vitals.openStreams) == [50, 50])
     }
 
     @Test("a removed tunnel is not chosen; removing it again, or a stranger, changes nothing")
@@ -82,6 +113,13 @@ struct TunnelRegistryTests {
         #expect(registry.all.map(\.id) == ["2"])
         #expect(registry.first(of: "a")?.id == "2")
         registry.remove("2", of: "a")
-        #expect(registry.choose(for: "a", on: EmbeddedEventLoop())?.id == nil)
+        #expect(registry.chosen(for: "a", on: EmbeddedEventLoop()) == nil)
+    }
+}
+
+extension TunnelRegistry {
+    /// The id of the tunnel that is chosen.
+    fileprivate func chosen(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> String? {
+        if case .tunnel(let tunnel) = choose(for: cluster, on: loop, avoiding: avoiding) { tunnel.id } else { nil }
     }
 }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Ending without breaking what is open", .timeLimit(.minutes(1)))
 struct GracefulShutdownTests {
-    @Test("a gateway and an agent that are told to end finish the open exchange first, and take no new one")
+    @Test("21: a gateway and an agent that are told to end finish the open exchange first, and take no new one")
     func drain() async throws {
         var options = StackOptions()
         options.gatewayGrace = .seconds(10)

@@ -1,8 +1,7 @@
 import NIOCore
-import NIOHTTP1
+import TunnelProtocol
 import TestSupport
 import Testing
-import TunnelProtocol
 
 @Suite("The gateway believes no agent's framing", .timeLimit(.minutes(1)))
 struct LyingAgentTests {
@@ -43,7 +42,7 @@ struct LyingAgentTests {
         return try #require(seen.value)
     }
 
-    private func head(_ status: UInt16, _ fields: HTTPHeaders, end: Bool = false) -> Frame {
+    private func head(_ status: UInt16, _ fields: HeaderFields, end: Bool = false) -> Frame {
         .headers(StreamID(1), .response(.init(status: status, fields: fields)), endStream: end)
     }
 
@@ -85,7 +84,7 @@ struct LyingAgentTests {
         "two lengths, or one that is no number, are no answer",
         arguments: [["2", "3"], ["2", "2"], ["2, 2"], ["-1"], ["+2"], ["0x2"], [""]])
     func badLengths(lengths: [String]) async throws {
-        var fields = HTTPHeaders()
+        var fields = HeaderFields()
         for length in lengths { fields.add(name: "Content-Length", value: length) }
         let seen = try await clientSees([head(200, fields), data("ok")])
         #expect(seen.hasPrefix("HTTP/1.1 502"))

@@ -1,8 +1,7 @@
 import NIOCore
-import NIOHTTP1
+import TunnelProtocol
 import TestSupport
 import Testing
-import TunnelProtocol
 import TunnelTransport
 
 @Suite("The agent believes no gateway's framing", .timeLimit(.minutes(1)))
@@ -61,7 +60,7 @@ struct LyingGatewayTests {
             try await backend.answerAll()
         } _: { gateway, backend in
             gateway.send(FakeGateway.request(1, "POST", fields: ["Content-Length": "5"]))
-            var twice = HTTPHeaders()
+            var twice = HeaderFields()
             twice.add(name: "Content-Length", value: "1")
             twice.add(name: "Content-Length", value: "2")
             gateway.send(FakeGateway.request(2, "POST", fields: twice, end: false))

@@ -1,5 +1,5 @@
 import HTTPExchange
-import NIOHTTP1
+import TunnelProtocol
 import Testing
 
 @Suite("How long a body is")
@@ -12,7 +12,7 @@ struct BodyFramingTests {
             ("GET", 103, nil, 0), ("GET", 101, nil, nil),
         ] as [(String, UInt16, String?, Int?)])
     func responses(method: String, status: UInt16, announced: String?, length: Int?) throws {
-        let fields: HTTPHeaders = announced.map { ["Content-Length": $0] } ?? [:]
+        let fields: HeaderFields = announced.map { ["Content-Length": $0] } ?? [:]
         var framing = try BodyFraming(response: status, fields: fields, method: method)
         #expect(framing.isEmpty == (length == 0))
         guard let length else {
@@ -57,8 +57,8 @@ struct BodyFramingTests {
             ["Content-Length": "0x10"], ["Content-Length": " 1"], ["Content-Length": "١"],
             ["Content-Length": "99999999999999999999"], ["Content-Length": "1", "content-length": "1"],
             ["Content-Length": "1", "Content-Length": "2"],
-        ] as [HTTPHeaders])
-    func invalid(fields: HTTPHeaders) {
+        ] as [HeaderFields])
+    func invalid(fields: HeaderFields) {
         #expect(throws: BodyFraming.Invalid.self) { try BodyFraming(request: fields, endStream: false) }
         #expect(throws: BodyFraming.Invalid.self) { try BodyFraming(response: 200, fields: fields, method: "GET") }
     }

@@ -1,3 +1,4 @@
+import Foundation
 import KubernetesAPI
 import Logging
 import NIOHTTP1
@@ -79,6 +80,50 @@ struct ClientTLSTests {
         #expect(requests.first?.headers["host"].count == 1)
         #expect(requests.first?.headers.first(name: "host")?.hasPrefix("127.0.0.1:") == true)
         await #expect(throws: KubernetesError.self) { try await fetch(named) { $0.tlsServerName = "other.test" } }
+    }
+
+    @Test("tls-server-name may be an address, which the certificate must carry")
+    func serverAddressAsName() async throws {
+        let requests = try await fetch(context()) { $0.tlsServerName = "127.0.0.1" }
+        #expect(requests.count == 1)
+        let error = await #expect(throws: KubernetesError.self) {
+            try await fetch(context()) { $0.tlsServerName = "127.0.0.9" }
+        }
+        #expect(error?.message == "the server's certificate is not for 127.0.0.9")
+    }
+
+    @Test("a client certificate that a plugin has printed is shown to a server that asks for one")
+    func pluginCertificate() async throws {
+        let demanding = try context(clientAuthority: certificates.authority)
+        let client = try certificates.client
+        try await withTemporaryDirectory { directory in
+            func config(_ certificate: String) throws -> String {
+                let status = ["clientCertificateData": certificate, "clientKeyData": client.key]
+                let answer = try directory.write(
+                    "answer.json",
+                    #"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":"#
+                        + String(decoding: try KubernetesJSON.encoder.encode(status), as: UTF8.self) + "}")
+                let plugin = try directory.write("plugin.sh", "#!/bin/sh\ncat '\(answer)'\n", executable: true)
+                return try directory.write(
+                    "config",
+                    """
+                    current-context: dev
+                    clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+                    users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: \(plugin)}}}]
+                    contexts: [{name: dev, context: {cluster: c, user: u}}]
+                    """)
+            }
+            func credentials(_ certificate: String) throws -> KubernetesConfiguration.Credentials {
+                try KubernetesConfiguration.load(kubeconfig: try config(certificate), environment: [:]).credentials
+            }
+            let good = try credentials(client.certificate)
+            #expect(try await fetch(demanding) { $0.credentials = good }.count == 1)
+            let broken = try credentials("nonsense")
+            let error = await #expect(throws: KubernetesError.self) {
+                try await fetch(demanding) { $0.credentials = broken }
+            }
+            #expect(error?.kind == .credentials)
+        }
     }
 
     @Test("a client certificate is shown to a server that asks for one")

@@ -141,6 +141,72 @@ struct CredentialProviderTests {
         }
     }
 
+    /// What `credential(from:)` makes of an answer with this `status`.
+    private func credential(_ version: ExecPlugin.Version, _ status: String) throws -> ExecPlugin.Credential {
+        let plugin = ExecPlugin(version: version, command: "p", arguments: [], environment: [:], cluster: nil)
+        let text = #"{"apiVersion":"\#(version.rawValue)","kind":"ExecCredential","status":\#(status)}"#
+        return try plugin.credential(from: Data(text.utf8))
+    }
+
+    @Test("both versions of the answer are read", arguments: ExecPlugin.Version.allCases)
+    func answers(version: ExecPlugin.Version) throws {
+        let both = try credential(
+            version,
+            #"{"token":"t","clientCertificateData":"C","clientKeyData":"K","expirationTimestamp":"2030-01-02T03:04:05Z"}"#
+        )
+        #expect(
+            both
+                == ExecPlugin.Credential(
+                    token: "t", clientCertificate: .init(certificate: Array("C".utf8), key: Array("K".utf8)),
+                    expires: RFC3339.date(from: "2030-01-02T03:04:05Z")))
+    }
+
+    @Test("half a key pair is refused, also beside a token, and so is an answer with nothing in it")
+    func incompleteAnswers() {
+        let half = "p printed only one of clientCertificateData and clientKeyData"
+        for (status, problem) in [
+            (#"{"token":"t","clientCertificateData":"C"}"#, half), (#"{"clientKeyData":"K"}"#, half),
+            (#"{"token":"","clientCertificateData":""}"#, "p printed neither a token nor a client certificate"),
+        ] {
+            let error = #expect(throws: ExecPlugin.Failure.self) { try credential(.v1, status) }
+            #expect(error?.description == problem)
+        }
+    }
+
+    @Test("a plugin or a token file that fails later on is told with file, context and field")
+    func located() async throws {
+        try await withTemporaryDirectory { directory in
+            let plugin = try directory.write("plugin.sh", "#!/bin/sh\nexit 3\n", executable: true)
+            let token = try directory.write("token", "t")
+            let exec = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: \(plugin)}}"
+            for (user, expected) in [
+                (exec, "users[u].user.exec.command: \(plugin) ended with status 3"),
+                (
+                    "{tokenFile: \(token)}",
+                    "users[u].user.tokenFile: token file \(token) is empty or cannot be read"
+                ),
+            ] {
+                let file = try directory.write(
+                    "config",
+                    """
+                    current-context: dev
+                    clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}]
+                    users: [{name: u, user: \(user)}]
+                    contexts: [{name: dev, context: {cluster: c, user: u}}]
+                    """)
+                let configuration = try KubernetesConfiguration.load(kubeconfig: file, environment: [:])
+                try directory.write("token", "")
+                let client = try KubernetesClient(configuration: configuration, logger: .silent, userAgent: "tests")
+                let error = await #expect(throws: KubernetesError.self) {
+                    try await client.get(Namespace.self, ObjectKey(name: "a"))
+                }
+                try await client.shutdown()
+                #expect(error?.kind == .credentials)
+                #expect(error?.message == "\(file): context dev: \(expected)")
+            }
+        }
+    }
+
     @Test("a plugin that hangs is ended")
     func hangs() async throws {
         try await withTemporaryDirectory { directory in

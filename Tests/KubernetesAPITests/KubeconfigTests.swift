@@ -72,7 +72,7 @@ struct KubeconfigTests {
             let configuration = try KubernetesConfiguration.load(kubeconfig: file, environment: [:])
             #expect(configuration.certificateAuthority == Array("AUTHORITY".utf8))
             #expect(configuration.tlsServerName == "api.internal")
-            #expect(configuration.proxy == ServerAddress(isTLS: false, host: "proxy", port: 3128))
+            #expect(configuration.proxy == ProxyAddress(kind: .http, host: "proxy", port: 3128))
             #expect(
                 configuration.clientCertificate == .init(certificate: Array("CERT".utf8), key: Array("KEY".utf8)))
         }
@@ -177,10 +177,62 @@ struct KubeconfigTests {
         #expect(throws: KubernetesConfigurationError.self) { try KubernetesConfiguration.load(environment: [:]) }
     }
 
-    @Test("a token file wins over a token, as it does for kubectl, and is read later")
+    @Test("a token file wins over a token, as it does for kubectl, and must be there")
     func tokenFile() async throws {
-        let configuration = try await load(Self.document(user: "{token: old, tokenFile: /run/token}"))
-        #expect(configuration.credentials == .tokenFile(path: "/run/token"))
+        try await withTemporaryDirectory { directory in
+            try directory.write("run/token", "t")
+            let file = try directory.write("config", Self.document(user: "{token: old, tokenFile: run/token}"))
+            let configuration = try KubernetesConfiguration.load(kubeconfig: file, environment: [:])
+            #expect(configuration.credentials == .tokenFile(path: directory.path("run/token")))
+        }
+        #expect(
+            try await failure(Self.document(user: "{tokenFile: /nowhere/token}"))
+                == "FILE: context dev: users[dev-user].user.tokenFile: file /nowhere/token cannot be read")
+    }
+
+    @Test("a plugin that is not there is told at once, with the hint on how to get it")
+    func missingPlugin() async throws {
+        func failure(_ exec: String) async throws -> String {
+            try await self.failure(
+                Self.document(user: "exec: {apiVersion: client.authentication.k8s.io/v1, \(exec)}"))
+        }
+        let field = "FILE: context dev: users[dev-user].user.exec.command: "
+        #expect(try await failure("command: no-such-plugin") == field + "no-such-plugin is not in PATH")
+        #expect(
+            try await failure("command: /nowhere/plugin, installHint: 'See https://example.com'")
+                == field + "/nowhere/plugin cannot be executed; See https://example.com")
+    }
+
+    @Test("a plugin is told about its cluster what the file says, its extension included, where it asks for that")
+    func clusterInfo() async throws {
+        let cluster = """
+                proxy-url: http://proxy:3128
+                certificate-authority-data: \(Data("CA".utf8).base64EncodedString())
+                extensions:
+                - name: other
+                  extension: 7
+                - name: client.authentication.k8s.io/exec
+                  extension: {audience: "06e3", count: 5, quoted: "5", on: true, list: [a, null, 1.5]}
+            """
+        func exec(_ provide: Bool) async throws -> String {
+            let user = """
+                exec:
+                      apiVersion: client.authentication.k8s.io/v1beta1
+                      command: sh
+                      provideClusterInfo: \(provide)
+                """
+            let configuration = try await load(
+                Self.document(server: "https://dev.example", cluster: cluster, user: user))
+            guard case .exec(let plugin) = configuration.credentials else { return "no plugin" }
+            return try plugin.information()
+        }
+        let head = #"{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","spec":{"#
+        #expect(try await exec(false) == head + #""interactive":false}}"#)
+        #expect(
+            try await exec(true)
+                == head + #""cluster":{"certificate-authority-data":"Q0E=","config":{"audience":"06e3","count":5,"#
+                + #""list":["a",null,1.5],"on":true,"quoted":"5"},"proxy-url":"http://proxy:3128","#
+                + #""server":"https://dev.example"},"interactive":false}}"#)
     }
 
     @Test(

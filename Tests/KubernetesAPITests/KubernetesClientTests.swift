@@ -328,6 +328,44 @@ struct KubernetesClientTests {
         }
     }
 
+    @Test("a watch that is shed carries the wait, and is not opened again within the call", arguments: [429, 503])
+    func shedWatch(code: Int) async throws {
+        try await withScriptedServer { _, exchange in
+            try await exchange.reply(code, status(code, "TooManyRequests"), headers: [("Retry-After", "9")])
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let error = await #expect(throws: KubernetesError.self) {
+                    try await client.watch(Ingress.self, options: WatchOptions(resourceVersion: "1"))
+                }
+                #expect(error?.kind == .tooManyRequests(retryAfter: .seconds(9)))
+                #expect(error?.httpStatus == code)
+            }
+            #expect(server.requests.count == 1)
+        }
+    }
+
+    @Test("a 503 with Retry-After is repeated after that wait, for a creation too")
+    func shedCreation() async throws {
+        let count = CallCount()
+        try await withScriptedServer { _, exchange in
+            if count.next() == 1 {
+                try await exchange.reply(503, status(503, "ServiceUnavailable"), headers: [("Retry-After", "7")])
+            } else {
+                try await exchange.reply(201, Self.object)
+            }
+        } _: { server in
+            let clock = ManualClock()
+            try await withClient(port: server.port, clock: clock) { client in
+                async let created = client.create(Ingress(metadata: ObjectMeta(namespace: "shop"), spec: nil))
+                try await eventually("the client waits") { clock.sleepers == 1 }
+                clock.advance(by: .seconds(7))
+                #expect(try await created.key == Self.key)
+                #expect(clock.slept == [.seconds(7)])
+            }
+            #expect(server.requests.count == 2)
+        }
+    }
+
     @Test("a refused watch is a typed error, at once")
     func refusedWatch() async throws {
         try await withScriptedServer { _, exchange in

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import KubernetesAPI
@@ -18,6 +19,35 @@ struct PolicyTests {
             httpStatus: status, status: reason.map { KubernetesStatus(reason: $0) }, retryAfterHeader: nil, verb: .get,
             path: "/", body: "")
         #expect(error.kind == kind)
+    }
+
+    @Test(
+        "a wait that the server names makes any 5xx a request that was not processed, and may be a date",
+        arguments: [
+            (429, "7", 7), (503, "7", 7), (500, " 12 ", 12), (504, "0", 0), (503, "-5", 0), (503, "999999", 3600),
+            (503, "Sun, 06 Nov 1994 08:49:37 GMT", 0), (503, "Fri, 01 Jan 2100 00:00:00 GMT", 3600),
+        ])
+    func waits(status: Int, header: String, seconds: Int) {
+        let error = KubernetesError(
+            httpStatus: status, status: nil, retryAfterHeader: header, verb: .create, path: "/", body: "")
+        #expect(error.kind == .tooManyRequests(retryAfter: .seconds(seconds)))
+        #expect(error.retryAfter == .seconds(seconds))
+        #expect(!error.mayHaveBeenProcessed)
+        #expect(
+            RetryPolicy(longestServerWait: .seconds(3600))
+                .decide(attempt: 1, error: error, isIdempotent: false, random: 0) != .giveUp)
+    }
+
+    @Test("a date is as far away as it is, and what is neither number nor date is no wait")
+    func waitDates() {
+        let now = RFC3339.date(from: "2030-12-31T23:59:50Z") ?? .distantPast
+        #expect(RetryAfter.seconds("Wed, 01 Jan 2031 00:00:20 GMT", now: now) == 30)
+        for text in ["", "soon", "Wed, 01 Foo 2031 00:00:20 GMT", "1.5"] {
+            #expect(RetryAfter.seconds(text, now: now) == nil)
+        }
+        let error = KubernetesError(
+            httpStatus: 503, status: nil, retryAfterHeader: "soon", verb: .create, path: "/", body: "")
+        #expect(error.kind == .server && error.mayHaveBeenProcessed)
     }
 
     private func failure(

@@ -85,6 +85,28 @@ struct ReloadTests {
         }
     }
 
+    @Test("a server that does not answer is looked up again, as one that refuses connections is")
+    func silentServer() async throws {
+        try await withScriptedServer { _, exchange in
+            try await exchange.hold()
+        } _: { old in
+            try await withScriptedServer { _, exchange in
+                try await exchange.reply(200, Self.object)
+            } _: { new in
+                func configuration(_ port: Int) -> KubernetesConfiguration {
+                    KubernetesConfiguration(server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port))
+                }
+                let moved = configuration(new.port)
+                let client = try KubernetesClient(
+                    configuration: configuration(old.port), reload: { moved }, logger: .silent, userAgent: "tests",
+                    options: .init(requestTimeout: .milliseconds(200), retry: .never))
+                _ = try await client.get(Namespace.self, Self.key)
+                try await client.shutdown()
+                #expect(old.requests.count == 1 && new.requests.count == 1)
+            }
+        }
+    }
+
     @Test("what has not changed is not read again for every refusal, and a file that is broken changes nothing")
     func rateLimited() async throws {
         struct Broken: Error {}
@@ -99,16 +121,13 @@ struct ReloadTests {
                 if reloads.next() == 2 { throw Broken() }
                 return configuration
             } _: { client in
-                func fail() async {
-                    do {
-                        _ = try await client.get(Namespace.self, Self.key)
-                        Issue.record("the server answers 401")
-                    } catch {
-                        #expect((error as? KubernetesError)?.kind == .unauthorized)
-                    }
-                }
                 for count in 1...3 {
-                    for _ in 0..<5 { await fail() }
+                    for _ in 0..<5 {
+                        let error = await #expect(throws: KubernetesError.self) {
+                            try await client.get(Namespace.self, Self.key)
+                        }
+                        #expect(error?.kind == .unauthorized)
+                    }
                     #expect(reloads.value == count)
                     clock.advance(by: .seconds(10))
                 }

@@ -184,6 +184,34 @@ struct ControllerTests {
         #expect(queue.retries(of: "a") == 0)
     }
 
+    @Test("work that hangs shows in the gauges: how long the longest takes, and all together")
+    func hangingWork() async throws {
+        let factory = TestMetrics()
+        let clock = ManualClock()
+        let queue = withMetricsFactory(factory) { WorkQueue<String>(name: "test", clock: clock) }
+        let reconciler = ClosureReconciler { _ in
+            try await Task.sleep(for: .seconds(60))
+            return .done
+        }
+        let controller = withMetricsFactory(factory) {
+            Controller(
+                name: "test", workers: 2, queue: queue, reconciler: reconciler, logger: .silent, clock: clock)
+        }
+        func gauge(_ label: String) -> Double? { factory.meters(label: label).first?.values.last }
+        #expect(gauge("workqueue_longest_running_processor_seconds") == 0)
+        try await withRunning(controller.run) {
+            for (key, longest, total) in [("a", 1.0, 1.0), ("b", 2.0, 3.0)] {
+                queue.add(key)
+                try await eventually("it is worked on") { queue.depth == 0 && clock.sleepers == 1 }
+                clock.advance(by: .seconds(1))
+                try await eventually("the gauges tell of it") {
+                    gauge("workqueue_longest_running_processor_seconds") == longest
+                        && gauge("workqueue_unfinished_work_seconds") == total
+                }
+            }
+        }
+    }
+
     @Test("metrics have the names that operators know, all of them from the start")
     func metrics() async throws {
         let factory = TestMetrics()

@@ -15,11 +15,105 @@ struct EventRecorderTests {
         apiVersion: "networking.k8s.io/v1", kind: "Ingress", namespace: "ns", name: "web", uid: "u")
 
     private func recorder(
-        _ client: KubernetesClient, capacity: Int = 100, settings: EventCorrelator.Settings = .init()
+        _ client: KubernetesClient, capacity: Int = 100, settings: EventCorrelator.Settings = .init(),
+        logger: Logger = .silent, clock: any Clock<Duration> = ContinuousClock()
     ) -> EventRecorder {
         EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent", instance: "agent-0", settings: settings,
-            capacity: capacity, logger: .silent)
+            capacity: capacity, logger: logger, clock: clock, random: { 0 })
+    }
+
+    @Test("an event that the server fails to take is tried again under its name, until it is known there")
+    func retried() async throws {
+        let log = LogRecorder()
+        let count = CallCount()
+        try await withScriptedServer { request, exchange in
+            switch count.next() {
+            case 1: try await exchange.reply(500, Wire.status(500, "InternalError"))
+            case 2: try await exchange.reply(503, Wire.status(503, "ServiceUnavailable"))
+            // Taken, but the answer is lost.
+            case 3: try await exchange.cut()
+            case 4: try await exchange.reply(409, Wire.status(409, "AlreadyExists"))
+            default: try await exchange.reply(200, #"{"metadata":{}}"#)
+            }
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let clock = ManualClock()
+                let recorder = recorder(client, logger: log.logger("test"), clock: clock)
+                try await withRunning(recorder.run) {
+                    recorder.record(Self.object, type: .warning, reason: "R", action: "A", note: "n")
+                    for (failures, wait) in [(1, 500), (2, 1000), (3, 2000)] {
+                        try await eventually("it waits") { server.requests.count == failures && clock.sleepers == 1 }
+                        #expect(clock.slept.last == .milliseconds(wait))
+                        clock.advance(by: .milliseconds(wait))
+                    }
+                    try await eventually("the last attempt") { server.requests.count == 4 }
+                    #expect(Set(server.requests.map(\.body)).count == 1)
+                    // It is known, so a repetition is one.
+                    recorder.record(Self.object, type: .warning, reason: "R", action: "A", note: "n")
+                    try await eventually("the repetition") { server.requests.count == 5 }
+                    #expect(server.requests[4].method == "PATCH")
+                }
+            }
+        }
+        #expect(log.lines("Event not delivered").isEmpty)
+    }
+
+    @Test("what a refusal will not change is not tried again, and what never succeeds is given up and told")
+    func givenUp() async throws {
+        let log = LogRecorder()
+        try await withScriptedServer { request, exchange in
+            let isForbidden = request.body.contains("forbidden")
+            try await exchange.reply(
+                isForbidden ? 403 : 500,
+                Wire.status(isForbidden ? 403 : 500, isForbidden ? "Forbidden" : "InternalError"))
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let clock = ManualClock()
+                let recorder = recorder(client, logger: log.logger("test"), clock: clock)
+                try await withRunning(recorder.run) {
+                    recorder.record(Self.object, type: .normal, reason: "R", action: "A", note: "forbidden")
+                    try await eventually("it is given up") { log.lines("Event not delivered").count == 1 }
+                    #expect(server.requests.count == 1)
+                    recorder.record(Self.object, type: .normal, reason: "R", action: "A", note: "n")
+                    for attempt in 1...11 {
+                        try await eventually("it waits") {
+                            server.requests.count == 1 + attempt && clock.sleepers == 1
+                        }
+                        clock.advance(by: .seconds(10))
+                    }
+                    try await eventually("it is given up, too") { log.lines("Event not delivered").count == 2 }
+                    #expect(server.requests.count == 13)
+                }
+            }
+        }
+    }
+
+    @Test("where there is no room, good news make way for bad, the oldest first, and are news again when they recur")
+    func warningsFirst() async throws {
+        try await withScriptedServer { request, exchange in
+            try await exchange.reply(201, request.body)
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let recorder = recorder(client, capacity: 3)
+                func record(_ type: EventType, _ note: String) {
+                    recorder.record(Self.object, type: type, reason: "R", action: "A", note: note)
+                }
+                for note in ["n1", "n2"] { record(.normal, note) }
+                for note in ["w1", "w2", "w3"] { record(.warning, note) }
+                record(.normal, "n3")
+                record(.warning, "w4")
+                try await withRunning(recorder.run) {
+                    try await eventually("what was kept") { server.requests.count == 3 }
+                    record(.normal, "n1")
+                    try await eventually("the one that was never told") { server.requests.count == 4 }
+                }
+                let notes = try server.requests.map {
+                    try KubernetesJSON.decoder.decode(Event.self, from: Data($0.body.utf8)).note ?? ""
+                }
+                #expect(notes == ["w1", "w2", "w3", "n1"])
+            }
+        }
     }
 
     @Test("an event is created as events.k8s.io/v1 demands, its repetition is patched in as a series")

@@ -276,6 +276,79 @@ struct InformerTests {
         }
     }
 
+    @Test("a watch that the server does not end in time is ended on this side, and resumed where it was")
+    func forgottenWatch() async throws {
+        try await withScriptedServer { request, exchange in
+            guard request.isWatch else { return try await exchange.reply(200, Wire.list(5, [Wire.object("a", 1)])) }
+            try await exchange.begin()
+            if request.query["resourceVersion"] == "5" {
+                try await exchange.chunk(Wire.event("MODIFIED", Wire.object("a", 6)))
+                // The far side of a proxy has died: what happened since is told to nobody.
+                try await exchange.hold()
+            }
+            try await exchange.chunk(Wire.event("MODIFIED", Wire.object("a", 7)))
+            try await exchange.hold()
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let clock = ManualClock()
+                let informer = Informer(
+                    client: client, Ingress.self, settings: Self.settings(), logger: .silent, clock: clock,
+                    random: { 0 })
+                let heard = Heard()
+                informer.addHandler { heard.note($0) }
+                try await withRunning(informer.run) {
+                    try await eventually("the first change") { heard.lines.count == 2 && clock.sleepers == 1 }
+                    #expect(server.requests.last?.query["timeoutSeconds"] == "300")
+                    clock.advance(by: .seconds(329))
+                    #expect(clock.sleepers == 1)
+                    clock.advance(by: .seconds(1))
+                    try await eventually("what was missed") { heard.lines.count == 3 }
+                    #expect(heard.lines == ["added a 1", "updated a 1→6", "updated a 6→7"])
+                    #expect(server.requests.map { $0.query["resourceVersion"] } == [nil, "5", "6"])
+                }
+            }
+        }
+    }
+
+    @Test("a server that is slow to begin a streaming list, or to go on with it, is not taken for one without")
+    func slowStreaming() async throws {
+        let (steps, proceed) = AsyncStream<Void>.makeStream()
+        try await withScriptedServer { request, exchange in
+            var steps = steps.makeAsyncIterator()
+            await steps.next()
+            try await exchange.begin()
+            await steps.next()
+            try await exchange.chunk(Wire.event("ADDED", Wire.object("a", 1)))
+            await steps.next()
+            try await exchange.chunk(Wire.bookmark(5, initialEventsEnd: true))
+            try await exchange.hold()
+        } _: { server in
+            try await withClient(port: server.port) { client in
+                let clock = ManualClock()
+                let informer = Informer(
+                    client: client, Ingress.self, settings: Self.settings(streaming: true), logger: .silent,
+                    clock: clock, random: { 0 })
+                let heard = Heard()
+                informer.addHandler { heard.note($0) }
+                try await withRunning(informer.run) {
+                    try await eventually("the request") { server.requests.count == 1 && clock.sleepers == 1 }
+                    // However long the head takes, as far as the client allows.
+                    for _ in 1...2 {
+                        clock.advance(by: .seconds(10))
+                        try await eventually("it goes on waiting") { clock.sleepers == 1 }
+                    }
+                    proceed.yield()
+                    proceed.yield()
+                    proceed.yield()
+                    try await eventually("the list") { informer.hasSynced }
+                    #expect(heard.lines == ["added a 1"])
+                    #expect(server.requests.count == 1)
+                }
+                proceed.finish()
+            }
+        }
+    }
+
     @Test(
         "a server that refuses the streaming list, or ignores the request for one, is listed instead",
         arguments: [true, false])

@@ -16,10 +16,12 @@ struct LeaderElectionStateTests {
 
     private func lease(
         _ holder: String?, _ version: Int, acquired: Int = 0, renewed: Int = 0, transitions: Int = 0,
-        seconds: Int = 15
+        seconds: Int? = 15, deadline: String? = nil
     ) -> Lease {
         Lease(
-            metadata: ObjectMeta(name: "l", namespace: "n", resourceVersion: "\(version)"),
+            metadata: ObjectMeta(
+                name: "l", namespace: "n", resourceVersion: "\(version)",
+                annotations: deadline.map { ["leader-election.pipeops.io/renew-deadline": $0] }),
             spec: .init(
                 holderIdentity: holder, leaseDurationSeconds: seconds, acquireTime: micro(acquired),
                 renewTime: micro(renewed), leaseTransitions: transitions))
@@ -52,17 +54,63 @@ struct LeaderElectionStateTests {
         #expect(state.mustRead)
     }
 
-    @Test("another's lease is taken over after it was seen unchanged for its duration, less the time between two looks")
+    /// How long `lease` has to be seen unchanged, in milliseconds, by a candidate of these settings.
+    private func patience(_ lease: Lease, _ settings: State.Settings = settings) -> Int {
+        var state = State(identity: "me", settings: settings)
+        #expect(state.found(lease, now: .zero, date: date(0)) == .wait)
+        return (1...70_000).first { state.found(lease, now: .milliseconds($0), date: date(0)) != .wait } ?? 0
+    }
+
+    @Test("another's lease is taken over after it was seen unchanged for its duration")
     func takeOver() {
         var state = State(identity: "me", settings: Self.settings)
         let old = lease("other", 7, renewed: -1_000_000, transitions: 3)
         #expect(state.found(old, now: .seconds(100), date: date(0)) == .wait)
         #expect(state.holder == "other")
-        #expect(state.found(old, now: .milliseconds(113_799), date: date(0)) == .wait)
+        #expect(state.found(old, now: .milliseconds(114_999), date: date(0)) == .wait)
         let expected = lease("me", 0, acquired: 50, renewed: 50, transitions: 4)
         #expect(
-            state.found(old, now: .milliseconds(113_800), date: date(50))
+            state.found(old, now: .seconds(115), date: date(50))
                 == .update(expected.spec ?? .init(), resourceVersion: "7"))
+    }
+
+    @Test("the lease of a leader that has told its deadline is taken over as much sooner as its renewal may be unseen")
+    func takeOverWithDeadline() {
+        #expect(patience(lease("other", 7, deadline: "10000ms other")) == 13_800)
+        // A longer retry period of the standby leaves more unseen, but half of what lies between is kept.
+        let slow = State.Settings(
+            leaseDuration: .seconds(15), renewDeadline: .seconds(10), retryPeriod: .seconds(8))
+        #expect(patience(lease("other", 7, deadline: "10000ms other"), slow) == 12_500)
+    }
+
+    @Test(
+        "a leader with a longer deadline than this candidate's own is waited for, as while settings are being changed")
+    func othersDeadline() {
+        // This one would stop after 10 s.
+        #expect(patience(lease("other", 7, deadline: "14000ms other")) == 14_500)
+        #expect(patience(lease("other", 7, deadline: "14800ms other")) == 14_900)
+        #expect(patience(lease("other", 7, deadline: "99000ms other")) == 15_000)
+    }
+
+    @Test(
+        "a deadline that another holder has left behind, or that is none, does not count",
+        arguments: ["10000ms gone", "10000ms", "ms other", "-5ms other", "10s other", "10000ms gone other"])
+    func foreignDeadline(text: String) {
+        #expect(patience(lease("other", 7, deadline: text)) == 15_000)
+    }
+
+    @Test("a lease without a duration is given ours")
+    func noDuration() {
+        #expect(patience(lease("other", 7, seconds: nil)) == 15_000)
+    }
+
+    @Test("a leader tells its deadline under its name")
+    func annotations() {
+        let settings = State.Settings(
+            leaseDuration: .seconds(2), renewDeadline: .microseconds(1_250_001), retryPeriod: .milliseconds(100))
+        #expect(
+            State(identity: "me_1", settings: settings).annotations
+                == ["leader-election.pipeops.io/renew-deadline": "1251ms me_1"])
     }
 
     @Test("each renewal by its holder starts the time anew")
@@ -81,17 +129,6 @@ struct LeaderElectionStateTests {
         #expect(state.found(long, now: .zero, date: date(0)) == .wait)
         #expect(state.found(long, now: .seconds(58), date: date(0)) == .wait)
         #expect(state.found(long, now: .seconds(60), date: date(0)) != .wait)
-    }
-
-    @Test("however close the deadlines are, nobody takes over before a leader has to stop")
-    func closeDeadlines() {
-        let close = LeaderElectionState.Settings(
-            leaseDuration: .seconds(15), renewDeadline: .milliseconds(14_800), retryPeriod: .seconds(2))
-        var state = State(identity: "me", settings: close)
-        let old = lease("other", 7)
-        #expect(state.found(old, now: .zero, date: date(0)) == .wait)
-        #expect(state.found(old, now: .milliseconds(14_850), date: date(0)) == .wait)
-        #expect(state.found(old, now: .milliseconds(14_900), date: date(0)) != .wait)
     }
 
     @Test("a released lease is free at once, and our own from an earlier life is ours")
@@ -149,7 +186,7 @@ struct LeaderElectionStateTests {
     func standby() {
         var state = State(identity: "me", settings: Self.settings)
         #expect(state.standbyDelay(now: .zero, random: 0) == .seconds(1))
-        _ = state.found(lease("other", 7), now: .zero, date: date(0))
+        _ = state.found(lease("other", 7, deadline: "10000ms other"), now: .zero, date: date(0))
         #expect(state.standbyDelay(now: .zero, random: 1) == .milliseconds(1200))
         #expect(state.standbyDelay(now: .milliseconds(13_700), random: 0) == .milliseconds(100))
         #expect(state.standbyDelay(now: .seconds(16), random: 0) == .seconds(1))

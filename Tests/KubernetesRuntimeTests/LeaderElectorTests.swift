@@ -17,14 +17,17 @@ struct LeaderElectorTests {
     private static let sleepersAtRest = 3
 
     private static func isAtRest(_ clock: ManualClock) -> Bool {
-        // Not in the middle of a renewal, which watches the time as well.
-        clock.sleepers == sleepersAtRest && clock.deadlines.contains(clock.now.offset + settings.retryPeriod)
+        // Not in the middle of a request, which watches the time as well.
+        let left = clock.deadlines.map { $0 - clock.now.offset }
+        return left.count == sleepersAtRest && left.contains(settings.retryPeriod)
+            && left.contains(settings.retryPeriod / 2)
     }
 
     /// One Lease, with the server's optimistic locking; a client that is cut off gets no answers.
     private final class LeaseServer: Sendable {
         struct State {
             var spec: Lease.Spec?
+            var annotations: [String: String]?
             var version = 0
             var cutOff: Set<String> = []
             /// Clients whose writes are carried out and not answered.
@@ -35,7 +38,10 @@ struct LeaderElectorTests {
         }
 
         private struct Patch: Decodable {
-            struct Metadata: Decodable { var resourceVersion: String }
+            struct Metadata: Decodable {
+                var resourceVersion: String
+                var annotations: [String: String]?
+            }
             var metadata: Metadata
             var spec: Lease.Spec
         }
@@ -52,7 +58,8 @@ struct LeaderElectorTests {
                     guard state.spec != nil else { return (404, Wire.status(404, "NotFound")) }
                 case "POST":
                     guard state.spec == nil else { return (409, Wire.status(409, "AlreadyExists")) }
-                    state.spec = try KubernetesJSON.decoder.decode(Lease.self, from: Data(request.body.utf8)).spec
+                    let lease = try KubernetesJSON.decoder.decode(Lease.self, from: Data(request.body.utf8))
+                    (state.spec, state.annotations) = (lease.spec, lease.metadata.annotations)
                     state.version += 1
                 default:
                     let patch = try KubernetesJSON.decoder.decode(Patch.self, from: Data(request.body.utf8))
@@ -60,12 +67,14 @@ struct LeaderElectorTests {
                         return (409, Wire.status(409, "Conflict"))
                     }
                     state.spec = patch.spec
+                    state.annotations?.merge(patch.metadata.annotations ?? [:]) { _, new in new }
                     state.version += 1
                 }
                 let holder = state.spec?.holderIdentity ?? ""
                 if state.holders.last != holder { state.holders.append(holder) }
                 if request.method != "GET", state.mutes.contains(agent) { return nil }
-                let metadata = ObjectMeta(name: "l", namespace: "n", resourceVersion: "\(state.version)")
+                let metadata = ObjectMeta(
+                    name: "l", namespace: "n", resourceVersion: "\(state.version)", annotations: state.annotations)
                 let data = try KubernetesJSON.encode(Lease(metadata: metadata, spec: state.spec))
                 return (200, String(decoding: data, as: UTF8.self))
             }
@@ -79,6 +88,7 @@ struct LeaderElectorTests {
         func answerAgain(_ agent: String) { state.withLock { _ = $0.mutes.remove(agent) } }
         var holders: [String] { state.withLock { $0.holders } }
         var version: Int { state.withLock { $0.version } }
+        var annotations: [String: String]? { state.withLock { $0.annotations } }
         func requests(of agent: String) -> Int { state.withLock { $0.requests[agent] ?? 0 } }
     }
 
@@ -170,7 +180,11 @@ struct LeaderElectorTests {
                     let asked = leases.requests(of: "b")
                     clock.advance(by: Self.settings.renewDeadline)
                     try await eventually("a has left, b has asked in vain") {
-                        floor.present.isEmpty && leases.requests(of: "b") > asked && clock.sleepers == 1
+                        // Then b waits to ask again, and a for an answer, within a limit.
+                        floor.present.isEmpty && leases.requests(of: "b") > asked
+                            && clock.deadlines.map { $0 - clock.now.offset } == [
+                                Self.settings.retryPeriod / 2, Self.settings.renewDeadline / 2,
+                            ]
                     }
                     #expect(leases.holders == ["a"])
                     clock.advance(by: Self.settings.leaseDuration)
@@ -219,6 +233,29 @@ struct LeaderElectorTests {
                 clock.advance(by: Self.settings.retryPeriod)
                 try await eventually("a has renewed") { leases.version > version }
                 #expect(floor.history == ["a"] && floor.present == ["a"])
+            }
+        }
+    }
+
+    @Test("one who stands by and gets no answer asks again before the lease can have run out")
+    func silentStandby() async throws {
+        try await elect { leases, floor, clock, a, b in
+            let leader = Task { try await b.run { try await floor.hold("b") } }
+            defer { leader.cancel() }
+            try await eventually("b leads") { floor.present == ["b"] }
+            #expect(leases.annotations == ["leader-election.pipeops.io/renew-deadline": "1250ms b"])
+            leases.cutOff("a")
+            try await withRunning({ try await a.run { try await floor.hold("a") } }) {
+                try await eventually("a asks in vain, and watches the time") {
+                    leases.requests(of: "a") == 1 && clock.sleepers == 3
+                }
+                leases.reconnect("a")
+                clock.advance(by: Self.settings.renewDeadline / 2)
+                try await eventually("a waits to ask again") {
+                    clock.deadlines.contains(clock.now.offset + Self.settings.retryPeriod / 2)
+                }
+                clock.advance(by: Self.settings.retryPeriod / 2)
+                try await eventually("a has asked again") { leases.requests(of: "a") == 2 }
             }
         }
     }

@@ -43,6 +43,16 @@ struct StoreTests {
         #expect(writer.store.get(key("z")) == nil)
     }
 
+    @Test("where it cannot be told what could not be read, nothing known goes, and what is new comes")
+    func keepingAll() {
+        let writer = writer()
+        _ = writer.replace(with: [ingress("a", 1), ingress("b", 2)])
+        #expect(
+            writer.replace(with: [ingress("b", 3), ingress("c", 4)], keeping: .all)
+                == [.updated(old: ingress("b", 2), new: ingress("b", 3)), .added(ingress("c", 4))])
+        #expect(writer.store.get(key("a")) == ingress("a", 1))
+    }
+
     @Test("single changes tell old and new; what was not there cannot go")
     func singleChanges() {
         let writer = writer()

@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import Metrics
 import NIOCore
@@ -107,6 +108,25 @@ struct OperationsListenerTests {
         }
     }
 
+    @Test("Bound to :: it answers at every address of the machine, those of IPv4 too")
+    func everyAddress() async throws {
+        try await withListener(host: "::") { address in
+            let port = try #require(address.port)
+            // A machine without IPv6 has only the first.
+            let loopback = address.protocol == .inet6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"]
+            for host in loopback {
+                let address = try SocketAddress(ipAddress: host, port: port)
+                try #expect(await get("/healthz", from: address).hasPrefix("HTTP/1.1 200 "), "\(host)")
+            }
+        }
+    }
+
+    @Test("IPv4 takes the place of :: where the machine has no IPv6, and for no other reason")
+    func withoutIPv6() {
+        #expect([EAFNOSUPPORT, EADDRNOTAVAIL].allSatisfy(OperationsListener.meansNoIPv6))
+        #expect(![EADDRINUSE, EACCES, EMFILE].contains(where: OperationsListener.meansNoIPv6))
+    }
+
     @Test("A port that is taken is an error, not a crash")
     func portTaken() async throws {
         try await withListener { address in
@@ -131,12 +151,13 @@ private final class SharedReasons: Sendable {
 
 /// Runs a listener on a free port while the body runs.
 private func withListener(
-    metrics: PrometheusRegistry = PrometheusRegistry(), readiness: @escaping @Sendable () -> [String] = { [] },
+    host: String = "127.0.0.1", metrics: PrometheusRegistry = PrometheusRegistry(),
+    readiness: @escaping @Sendable () -> [String] = { [] },
     routes: [OperationsRoute] = [], body: (SocketAddress) async throws -> Void
 ) async throws {
     let (bound, continuation) = AsyncStream<SocketAddress>.makeStream()
     let listener = OperationsListener(
-        host: "127.0.0.1", port: 0, metrics: metrics, readiness: readiness, routes: routes,
+        host: host, port: 0, metrics: metrics, readiness: readiness, routes: routes,
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onListening: { continuation.yield($0) })
     try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {

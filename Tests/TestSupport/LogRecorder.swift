@@ -1,3 +1,4 @@
+import Foundation
 package import Logging
 import Synchronization
 
@@ -17,6 +18,20 @@ package final class LogRecorder: Sendable {
     package var lines: [Line] { recorded.withLock { $0 } }
     /// Those with this message.
     package func lines(_ message: String) -> [Line] { lines.filter { $0.message == message } }
+
+    /// Takes a line as a program writes it in JSON.
+    package func record(json line: [UInt8]) {
+        for line in line.split(separator: UInt8(ascii: "\n")) {
+            guard let object = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any] else { continue }
+            let fields = object.mapValues { "\($0)" }
+            recorded.withLock {
+                $0.append(
+                    Line(
+                        level: Logger.Level(rawValue: fields["level"] ?? "") ?? .info, message: fields["msg"] ?? "",
+                        fields: fields))
+            }
+        }
+    }
 
     package func logger(_ label: String) -> Logger {
         var logger = Logger(label: label) { _ in Handler(recorder: self) }

@@ -28,12 +28,14 @@ package struct TestCertificates: Sendable {
     /// For `name` only.
     package let namedServer: Pair
     package let client: Pair
+    private let issuer: Issuer
 
     /// The DNS name of both servers.
     package static let name = "server.test"
 
-    private init() throws {
-        let issuer = Issuer()
+    /// A fresh authority; most tests share `made`.
+    package init() throws {
+        issuer = Issuer()
         let name = GeneralName.dnsName(Self.name)
         let address = GeneralName.ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1]))
         authority = try issuer.certificate().pem()
@@ -43,6 +45,18 @@ package struct TestCertificates: Sendable {
         client = try issuer.issue(to: [], for: .clientAuth)
     }
 
+    /// A client certificate of the authority, with a URI and a common name.
+    package func client(uri: String?, commonName: String = "Test leaf") throws -> Pair {
+        try issuer.issue(
+            to: uri.map { [.uniformResourceIdentifier($0)] } ?? [], for: .clientAuth, commonName: commonName)
+    }
+
+    /// Another certificate for the name and address of `server`.
+    package func anotherServer() throws -> Pair {
+        let address = GeneralName.ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1]))
+        return try issuer.issue(to: [.dnsName(Self.name), address], for: .serverAuth)
+    }
+
     private struct Issuer {
         let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
 
@@ -50,11 +64,13 @@ package struct TestCertificates: Sendable {
             try sign(key.publicKey, "Test CA", [Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))])
         }
 
-        func issue(to names: [GeneralName], for use: ExtendedKeyUsage.Usage) throws -> Pair {
+        func issue(
+            to names: [GeneralName], for use: ExtendedKeyUsage.Usage, commonName: String = "Test leaf"
+        ) throws -> Pair {
             let leaf = Certificate.PrivateKey(P256.Signing.PrivateKey())
             var extensions: [any CertificateExtensionConvertible] = [try ExtendedKeyUsage([use])]
             if !names.isEmpty { extensions.append(SubjectAlternativeNames(names)) }
-            let certificate = try sign(leaf.publicKey, "Test leaf", extensions)
+            let certificate = try sign(leaf.publicKey, commonName, extensions)
             return Pair(certificate: try certificate.pem(), key: try leaf.serializeAsPEM().pemString)
         }
 

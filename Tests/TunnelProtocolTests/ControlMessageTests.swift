@@ -8,20 +8,21 @@ struct ControlMessageTests {
         (
             .hello(
                 .init(
-                    versions: [1], clusterUUID: "abc-123", agentID: "agent-1", agentVersion: "0.1.0", maxStreams: 1024)),
+                    versions: [1], clusterUUID: "abc-123", agentID: "agent-1", agentVersion: "0.1.0", maxStreams: 1024,
+                    tunnel: 1)),
             """
             {"payload":{"agent_id":"agent-1","agent_version":"0.1.0","cluster_uuid":"abc-123","max_streams":1024,\
-            "versions":[1]},"type":"hello"}
+            "tunnel":1,"versions":[1]},"type":"hello"}
             """
         ),
         (
             .welcome(
                 .init(
                     version: 1, instanceID: "gw-1", tunnelID: "t-1", gatewayDomain: "gateway.pipeops.io",
-                    heartbeatIntervalMilliseconds: 30000)),
+                    heartbeatIntervalMilliseconds: 30000, registry: "gw-1")),
             """
             {"payload":{"gateway_domain":"gateway.pipeops.io","heartbeat_interval_ms":30000,"instance_id":"gw-1",\
-            "tunnel_id":"t-1","version":1},"type":"welcome"}
+            "registry":"gw-1","tunnel_id":"t-1","version":1},"type":"welcome"}
             """
         ),
         (

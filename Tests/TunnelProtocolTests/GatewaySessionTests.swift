@@ -49,14 +49,17 @@ struct GatewaySessionTests {
     @Test("Hello is answered with welcome")
     func handshake() {
         var session = GatewaySession(identity: identity)
+        let greeting = ControlMessage.Hello(
+            versions: [2, 1], clusterUUID: "abc-123", agentID: "agent-1", agentVersion: "0.1", maxStreams: 100,
+            tunnel: 3)
         #expect(
-            session.received(hello())
+            session.received(.message(.hello(greeting)))
                 == .establish(
                     welcome: .welcome(
                         .init(
                             version: 1, instanceID: "gw", tunnelID: "t", gatewayDomain: "g.io",
                             heartbeatIntervalMilliseconds: 1000)),
-                    agentID: "agent-1", agentVersion: "0.1", maxStreams: 100))
+                    hello: greeting))
         #expect(session.handshakeTimedOut() == nil)
         #expect(code(session.received(hello())) == .unexpectedControl)
     }

@@ -128,4 +128,106 @@ struct MultiplexerLimitTests {
         mux.drain(detail: "also")
         #expect(try mux.output() == [])
     }
+
+    @Test("A gateway that announces its end opens streams until it drains, and tells each once")
+    func announcedDrain() throws {
+        var mux = Multiplexer(role: .gateway, maxStreams: 10)
+        mux.announceDrain(detail: "shutting down")
+        mux.announceDrain(detail: "again")
+        #expect(try mux.output() == [.goAway(lastStreamID: StreamID(1 << 31 - 1), detail: "shutting down")])
+        #expect(mux.acceptsStreams)
+        #expect(mux.open(Heads.get, endStream: true) == .opened(StreamID(1)))
+        mux.drain(detail: "now")
+        mux.announceDrain(detail: "too late")
+        let frames = try mux.output()
+        #expect(frames.last == .goAway(lastStreamID: StreamID(1), detail: "now"))
+        #expect(frames.count == 2)
+        #expect(mux.open(Heads.get, endStream: true) == .draining)
+    }
+
+    @Test("An agent hears of the gateway's end once, and takes streams until the last GOAWAY")
+    func announcedToAgent() throws {
+        var mux = Multiplexer(role: .agent, maxStreams: 10)
+        let last = StreamID(1 << 31 - 1)
+        #expect(
+            mux.receive(.goAway(lastStreamID: last, detail: "soon")) == .draining(unprocessed: [], detail: "soon"))
+        #expect(mux.receive(.goAway(lastStreamID: last, detail: "soon")) == .none)
+        #expect(
+            mux.receive(.headers(StreamID(1), .request(Heads.get), endStream: true))
+                == .opened(StreamID(1), Heads.get, endStream: true))
+        #expect(mux.receive(.goAway(lastStreamID: StreamID(1), detail: "now")) == .none)
+        #expect(
+            mux.receive(.headers(StreamID(2), .request(Heads.get), endStream: true))
+                == .refused(StreamID(2), .refused, detail: "draining"))
+        #expect(mux.isOpen(StreamID(1)))
+    }
+
+    @Test("An agent that ends itself between the two says so")
+    func agentEndsMeanwhile() throws {
+        var mux = Multiplexer(role: .agent, maxStreams: 10)
+        _ = mux.receive(.goAway(lastStreamID: StreamID(1 << 31 - 1), detail: "soon"))
+        mux.drain(detail: "bye")
+        #expect(try mux.output() == [.goAway(lastStreamID: StreamID(0), detail: "bye")])
+    }
+
+    @Test("A thousand streams that stand still queue no more than the budget, and all go on when they may")
+    func queuesStayWithinTheBudget() throws {
+        var limits = FlowLimits()
+        limits.budget = 32 * 1024 * 1024
+        var mux = Multiplexer(role: .agent, maxStreams: 2000, limits: limits)
+        let chunk = filler(limits.sendQueueHigh)
+        var stopped: Set<StreamID> = []
+        for number in 1...1000 as ClosedRange<UInt32> {
+            let id = StreamID(number)
+            _ = mux.receive(.headers(id, .request(Heads.get(window: 0)), endStream: true))
+            var mayGoOn = mux.respond(id, Heads.ok, endStream: false)
+            // A source sends until it is told to stop, and one read more that was under way.
+            while mayGoOn { mayGoOn = mux.send(id, chunk, endStream: false) }
+            stopped.insert(id)
+            #expect(mux.queuedBytes <= limits.budget)
+        }
+        #expect(mux.queuedBytes > limits.budget / 4)
+        #expect(mux.stalledStreams > 100)
+        #expect(mux.stalls == mux.stalledStreams)
+        // The readers read again.
+        for number in 1...1000 as ClosedRange<UInt32> { _ = mux.receive(.window(StreamID(number), increment: 1 << 20)) }
+        var rounds = 0
+        while mux.hasOutput || !stopped.isEmpty, rounds < 10_000 {
+            rounds += 1
+            var message = ByteBuffer()
+            stopped.subtract(mux.write(into: &message, limit: 65536).released)
+            stopped.subtract(mux.letIn())
+        }
+        #expect(stopped.isEmpty)
+        #expect(mux.queuedBytes == 0)
+        #expect(mux.stalledStreams == 0)
+    }
+
+    @Test("Where answers that wait fill the budget, no stream is accepted or opened")
+    func queuesRefuse() throws {
+        var limits = FlowLimits()
+        limits.budget = 256 * 1024
+        var agent = Multiplexer(role: .agent, maxStreams: 10, limits: limits)
+        _ = agent.receive(.headers(StreamID(1), .request(Heads.get(window: 0)), endStream: true))
+        agent.respond(StreamID(1), Heads.ok, endStream: false)
+        #expect(agent.send(StreamID(1), filler(256 * 1024), endStream: false) == false)
+        guard
+            case .refused(_, .overloaded, _) = agent.receive(
+                .headers(StreamID(2), .request(Heads.get), endStream: true))
+        else {
+            Issue.record("accepted")
+            return
+        }
+        // The reset of the stalled stream frees it.
+        agent.reset(StreamID(1), .cancelled)
+        #expect(agent.queuedBytes < 1000)
+        guard case .opened = agent.receive(.headers(StreamID(3), .request(Heads.get), endStream: true)) else {
+            Issue.record("not accepted")
+            return
+        }
+        var gateway = Multiplexer(role: .gateway, maxStreams: 10, limits: limits)
+        #expect(gateway.open(Heads.post, endStream: false) == .opened(StreamID(1)))
+        _ = gateway.send(StreamID(1), filler(320 * 1024), endStream: false)
+        #expect(gateway.open(Heads.get, endStream: true) == .memory)
+    }
 }

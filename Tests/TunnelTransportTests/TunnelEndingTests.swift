@@ -1,4 +1,5 @@
 import NIOCore
+import NIOPosix
 import NIOEmbedded
 import TestSupport
 import Testing

@@ -65,6 +65,17 @@ struct TunnelOpeningTests {
         }
     }
 
+    @Test("an admission that takes its time opens the tunnel when it is decided")
+    func lateAdmission() async throws {
+        try await withLoopback { loopback in
+            let agent = try await loopback.dial(token: "late")
+            agent.send(.heartbeatAck(.init(revision: 1)))
+            try await eventually("a message arrived") {
+                loopback.admission.accepted.withLock { $0.first }?.observer.texts.count == 1
+            }
+        }
+    }
+
     @Test("a gateway that has no room says when to come again")
     func overloaded() async throws {
         try await withLoopback { loopback in

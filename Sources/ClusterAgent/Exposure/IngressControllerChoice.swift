@@ -9,7 +9,7 @@ package struct IngressControllerChoice: Hashable, Sendable {
     package var clusterIP: String
     /// The Service's port for plain HTTP.
     package var httpPort: Int
-    /// The Service's port for HTTPS, if it has one.
+    /// The Service's port for HTTPS, if it has one. Told in the log, and not used: requests go by plain HTTP.
     package var httpsPort: Int?
     /// By what it was found.
     package var reason: IngressControllerSearch.Reason

@@ -6,10 +6,12 @@ package import KubernetesRuntime
 /// | | candidates |
 /// |---|---|
 /// | a setting names a Service | that one and no other |
-/// | otherwise | those with a well-known name, then those with a well-known label in any namespace |
+/// | otherwise, where a Service has a well-known name | those with one |
+/// | otherwise | those with a well-known label in any namespace |
 ///
-/// A label says less than a name: whoever may create Services may set it. So it counts only where no Service with a
-/// well-known name can be used, and the status tells by what the Service was found.
+/// A label says less than a name: whoever may create Services may set it. So beside a well-known name it counts for
+/// nothing, neither for the target nor for the cluster's type, and the status tells by what the Service was found. Where
+/// there is no such name either and people are not to be trusted with labels, the setting names the Service.
 package struct IngressControllerSearch: Sendable {
     /// Why requests go where they go, spelled as in `status.targetReason`.
     package enum Reason: String, Hashable, Sendable, CaseIterable {
@@ -79,8 +81,8 @@ package struct IngressControllerSearch: Sendable {
     ) -> [Candidate] {
         let reason: Reason = configured == nil ? .knownName : .configured
         var candidates = names.compactMap(get).map { Candidate(service: $0, reason: reason) }
-        guard configured == nil else { return candidates }
-        var seen = Set(candidates.map(\.service.key))
+        guard configured == nil, candidates.isEmpty else { return candidates }
+        var seen: Set<ObjectKey> = []
         for index in KnownIngressControllers.labels.indices {
             for service in labelled(String(index)) where seen.insert(service.key).inserted {
                 candidates.append(Candidate(service: service, reason: .knownLabel))

@@ -15,6 +15,7 @@ import Routing
 /// | another Ingress of this cluster has a host and path | False | `RouteConflict` |
 /// | no session with the gateway | False | `TunnelDown` |
 /// | the gateway refused a route for its host name | False | `HostnameConflict` |
+/// | the agent's token does not allow a route's host name | False | `HostnameNotAllowed` |
 /// | the gateway refused a route for another reason | False | `Rejected` |
 /// | the gateway has not answered yet | False | `Pending` |
 /// | otherwise | True | `Programmed` |
@@ -54,12 +55,9 @@ package struct GatewayRoutePlan: Sendable {
 
     /// The object to apply, without status, or `nil` where the existing one is as it should be.
     package func object(existing: GatewayRoute?) -> GatewayRoute? {
-        let owner = OwnerReference(
-            apiVersion: Ingress.definition.apiVersion, kind: Ingress.definition.kind,
-            name: ingress.metadata.name ?? "", uid: ingress.metadata.uid ?? "", controller: true)
         let spec = GatewayRoute.Spec(ingressName: owner.name, clusterUUID: clusterUUID)
         if let existing, existing.hasOurLabel, existing.spec == spec,
-            existing.metadata.ownerReferences?.contains(where: { $0.uid == owner.uid && $0.controller == true }) == true
+            existing.metadata.ownerReferences?.contains(where: isOwner) == true
         {
             return nil
         }
@@ -68,6 +66,30 @@ package struct GatewayRoutePlan: Sendable {
                 name: ingress.metadata.name, namespace: ingress.metadata.namespace,
                 labels: [GatewayRoute.managedByLabel: GatewayRoute.manager], ownerReferences: [owner]),
             spec: spec)
+    }
+
+    /// All owner references that an existing object should have, or `nil` where applying `object` is enough.
+    ///
+    /// An object has one controller. Another one than the Ingress cannot be applied away, because server-side apply
+    /// leaves other managers' references alone and the server refuses a second controller. References that are not a
+    /// controller's are other people's business and stay.
+    package func ownerReferences(replacing existing: GatewayRoute?) -> [OwnerReference]? {
+        let references = existing?.metadata.ownerReferences ?? []
+        guard references.contains(where: { $0.controller == true && $0.uid != owner.uid }) else { return nil }
+        return references.filter { $0.controller != true && $0.uid != owner.uid } + [owner]
+    }
+
+    private var owner: OwnerReference {
+        OwnerReference(
+            apiVersion: Ingress.definition.apiVersion, kind: Ingress.definition.kind,
+            name: ingress.metadata.name ?? "", uid: ingress.metadata.uid ?? "", controller: true)
+    }
+
+    /// Whether a reference says what ours says. What it says beyond that, `blockOwnerDeletion`, is not ours.
+    private func isOwner(_ reference: OwnerReference) -> Bool {
+        var reference = reference
+        reference.blockOwnerDeletion = nil
+        return reference == owner
     }
 
     // MARK: The status
@@ -136,8 +158,12 @@ package struct GatewayRoutePlan: Sendable {
             type: type.rawValue, status: status, observedGeneration: current.metadata.generation,
             lastTransitionTime: previous?.status == status
                 ? previous?.lastTransitionTime ?? now : Date(timeIntervalSince1970: seconds),
-            reason: verdict.reason.rawValue, message: verdict.message)
+            reason: verdict.reason.rawValue, message: verdict.message.cut(toScalars: Self.longestMessage))
     }
+
+    /// What the custom resource allows, in Unicode scalars. Messages quote what people wrote into Ingresses, and what the
+    /// gateway answered; a status with a longer one would be refused as a whole, for ever.
+    package static let longestMessage = 32_768
 
     private func programmedVerdict(keeping current: GatewayRoute) -> ConditionVerdict<ProgrammedReason> {
         let verdict = programmedVerdict
@@ -166,8 +192,9 @@ package struct GatewayRoutePlan: Sendable {
                 "Ingress \(conflict.winner) has \(conflict.key)\(Self.andMore(standing.conflicts.count)) already")
         }
         if standing.tunnel == .down { return no(.tunnelDown, "There is no tunnel to the gateway") }
-        if let taken = standing.rejections.first(where: { $0.reason == ProgrammedReason.hostnameConflict.rawValue }) {
-            return no(.hostnameConflict, "\(taken.key): \(taken.message)\(Self.andMore(standing.rejections.count))")
+        for reason in [ProgrammedReason.hostnameConflict, .hostnameNotAllowed] {
+            guard let refused = standing.rejections.first(where: { $0.reason == reason.rawValue }) else { continue }
+            return no(reason, "\(refused.key): \(refused.message)\(Self.andMore(standing.rejections.count))")
         }
         if let refused = standing.rejections.first {
             return no(
@@ -179,6 +206,14 @@ package struct GatewayRoutePlan: Sendable {
     }
 
     private static func andMore(_ count: Int) -> String { count > 1 ? " (and \(count - 1) more)" : "" }
+}
+
+extension String {
+    /// The string itself, or as much of its beginning as fits with an ellipsis at the end.
+    fileprivate func cut(toScalars limit: Int) -> String {
+        guard utf8.count > limit, unicodeScalars.count > limit else { return self }
+        return String(String.UnicodeScalarView(unicodeScalars.prefix(limit - 1))) + "…"
+    }
 }
 
 extension GatewayRoute.ListedRoute {

@@ -37,7 +37,7 @@ struct IngressExtractor {
         annotations = selected.travelling
         if !selected.leftOut.isEmpty {
             notes.append(
-                "annotations \(selected.leftOut.joined(separator: ", ")) are not passed on: "
+                "annotations \(Self.few(selected.leftOut, separator: ", ", rest: " and")) are not passed on: "
                     + "together they are larger than \(AnnotationPolicy.maximumBytes) bytes")
         }
     }
@@ -277,8 +277,10 @@ extension IngressExtractor {
     }
 
     /// A few of the remarks, so that an Ingress with hundreds of bad paths has a readable condition.
-    private static func sentence(_ remarks: [String]) -> String {
-        let shown = remarks.prefix(5).joined(separator: "; ")
-        return remarks.count > 5 ? "\(shown); and \(remarks.count - 5) more" : shown
+    private static func sentence(_ remarks: [String]) -> String { few(remarks, separator: "; ", rest: "; and") }
+
+    private static func few(_ things: [String], separator: String, rest: String) -> String {
+        let shown = things.prefix(5).joined(separator: separator)
+        return things.count > 5 ? "\(shown)\(rest) \(things.count - 5) more" : shown
     }
 }

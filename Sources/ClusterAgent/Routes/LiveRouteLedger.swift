@@ -80,6 +80,9 @@ package final class LiveRouteLedger: Sendable {
         signal.yield()
     }
 
+    /// See `RouteLedger.disconnected`.
+    package func disconnected(_ registry: String) -> Set<ObjectKey> { state.withLock { $0.disconnected(registry) } }
+
     /// See `RouteLedger.setTunnel`.
     package func setTunnel(_ tunnel: TunnelState) -> Set<ObjectKey> { state.withLock { $0.setTunnel(tunnel) } }
 

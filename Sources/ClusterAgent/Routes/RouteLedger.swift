@@ -60,7 +60,8 @@ package struct RouteLedger: Sendable {
     struct Entry: Sendable {
         /// In order of precedence, never empty; the first one is served.
         var claims: [Claim]
-        var verdict: Verdict?
+        /// What each registry said of the route that is served.
+        var verdicts: [String: Verdict] = [:]
     }
 
     /// Grows with every change and with every message that is cut from the ledger.
@@ -73,6 +74,8 @@ package struct RouteLedger: Sendable {
     /// Counts the terms of leadership of this replica. What it published in an earlier one tells nothing about what the
     /// gateway has now.
     package private(set) var term = 0
+    /// The registries that have acknowledged the whole set and are within reach.
+    var registries: Set<String> = []
     var entries: [RouteKey: Entry] = [:]
     /// The keys each Ingress asks for.
     private var submissions: [ObjectKey: [RouteKey]] = [:]
@@ -170,7 +173,7 @@ package struct RouteLedger: Sendable {
             if claims.first?.extracted.route != winner?.extracted.route {
                 change.routesChanged = true
                 changedKeys.insert(key)
-                entries[key]?.verdict = nil
+                entries[key]?.verdicts = [:]
             }
             if claims.first?.ingress != winner?.ingress {
                 change.affected.formUnion(claims.map(\.ingress))
@@ -211,49 +214,8 @@ package struct RouteLedger: Sendable {
         return true
     }
 
-    private mutating func forgetVerdicts() {
-        for key in entries.keys { entries[key]?.verdict = nil }
-    }
-
-    // MARK: Verdicts
-
-    /// The gateway's answer to one route of one message.
-    package struct Outcome: Hashable, Sendable {
-        /// As it was sent.
-        package var route: Route
-        package var verdict: Verdict
-
-        package init(route: Route, verdict: Verdict) {
-            self.route = route
-            self.verdict = verdict
-        }
-    }
-
-    /// Takes the gateway's answers in. One about a route that has changed in the meantime is out of date and ignored.
-    ///
-    /// - Returns: the Ingresses whose status this changes. A route that goes on being served is no change.
-    package mutating func settle(_ outcomes: [Outcome]) -> Set<ObjectKey> {
-        var affected: Set<ObjectKey> = []
-        for outcome in outcomes {
-            let key = outcome.route.key
-            guard let entry = entries[key], let winner = entry.claims.first, winner.extracted.route == outcome.route
-            else { continue }
-            if case .accepted = entry.verdict, case .accepted = outcome.verdict { continue }
-            guard entry.verdict != outcome.verdict else { continue }
-            entries[key]?.verdict = outcome.verdict
-            affected.insert(winner.ingress)
-        }
-        return affected
-    }
-
-    /// - Returns: the Ingresses whose status this changes.
-    package mutating func setTunnel(_ state: TunnelState) -> Set<ObjectKey> {
-        guard state != tunnel else { return [] }
-        tunnel = state
-        // The acknowledgement that brings a tunnel up has its own list of what it changes.
-        guard state == .down else { return [] }
-        forgetVerdicts()
-        return ingresses
+    mutating func forgetVerdicts() {
+        for key in entries.keys { entries[key]?.verdicts = [:] }
     }
 }
 

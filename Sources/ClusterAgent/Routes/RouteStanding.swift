@@ -60,7 +60,7 @@ extension RouteLedger {
                 continue
             }
             guard let entry, let winner = entry.claims.first, winner.ingress == ingress,
-                winner.extracted.route == extracted.route, let verdict = entry.verdict
+                winner.extracted.route == extracted.route, let verdict = verdict(of: entry)
             else {
                 standing.pending += 1
                 continue

@@ -2,6 +2,7 @@ import Logging
 import Metrics
 import NIOCore
 import Synchronization
+import Telemetry
 import TunnelProtocol
 import TunnelTransport
 
@@ -23,9 +24,17 @@ final class AgentTunnelSession: TunnelObserver {
         var lifetime: TimeAmount?
     }
 
+    /// What the owner of a tunnel has to know at once; told on the control path or on the event loop.
+    enum Notice: Sendable {
+        case established(ControlMessage.Welcome)
+        /// The gateway asks for a replacement; the tunnel goes on for a while.
+        case draining
+    }
+
     private static let handshakeTimeout = TimeAmount.seconds(10)
     /// Messages that may wait; a gateway that sends faster than they are handled is cut off.
     private static let inboxSize = 256
+    private static let metricsInterval = Duration.seconds(5)
 
     private let hello: ControlMessage.Hello
     private let upstream: UpstreamPools
@@ -33,14 +42,21 @@ final class AgentTunnelSession: TunnelObserver {
     private let status: TunnelStatus
     private let failures: StreamFailures
     private let logger: Logger
+    private let notify: @Sendable (Notice) -> Void
     private let inbox: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
     /// Set once the tunnel is closed, before the inbox ends.
     private let closeReason = Mutex<TunnelCloseReason?>(nil)
+    /// Set while the tunnel is served.
+    private let tunnel = Mutex<Tunnel?>(nil)
+    /// The latest one counts.
+    private let roles: AsyncStream<TunnelRole>
+    private let assign: AsyncStream<TunnelRole>.Continuation
 
+    /// - Parameter notify: must not block.
     init(
         hello: ControlMessage.Hello, upstream: UpstreamPools, syncer: any RouteSyncing, status: TunnelStatus,
-        logger: Logger
+        logger: Logger, notify: @escaping @Sendable (Notice) -> Void
     ) {
         self.hello = hello
         self.upstream = upstream
@@ -48,8 +64,13 @@ final class AgentTunnelSession: TunnelObserver {
         self.status = status
         failures = StreamFailures(logger: logger)
         self.logger = logger
+        self.notify = notify
+        (roles, assign) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (inbox, post) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.inboxSize))
     }
+
+    /// Which of the agent's tunnels this is, as metrics name it.
+    private var slot: String { "\(hello.tunnel)" }
 
     // MARK: On the event loop
 
@@ -59,12 +80,14 @@ final class AgentTunnelSession: TunnelObserver {
     }
 
     func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
+        guard !head.isCanary else { return CanaryAnswer(endStream: endStream) }
         guard let pool = upstream.pool(on: tunnel.eventLoop) else { return nil }
         return UpstreamExchange(head: head, endStream: endStream, pool: pool, failures: failures)
     }
 
     func tunnelDraining(_ detail: String) {
         logger.info("Tunnel drained by the gateway", metadata: ["reason": "\(detail)"])
+        notify(.draining)
     }
 
     func streamRefused(_ code: ResetCode, detail: String) {
@@ -74,31 +97,48 @@ final class AgentTunnelSession: TunnelObserver {
     func tunnelClosed(_ reason: TunnelCloseReason) {
         // The end of the inbox is told even when it is full; the reason is kept beside it.
         closeReason.withLock { $0 = reason }
+        status.ended(reason)
         post.finish()
     }
 
     // MARK: On the control path
 
+    /// From now on the tunnel publishes, or does not. Callable from anywhere.
+    func take(_ role: TunnelRole) { assign.yield(role) }
+
+    /// Lets the tunnel end once its streams have, or the time is over. Callable from anywhere; does not wait.
+    func retire(within grace: TimeAmount) { tunnel.withLock { $0 }?.drainAndClose(within: grace) }
+
     /// Serves the tunnel until it is closed. When the task is cancelled the tunnel is drained and closed within `grace`.
     func run(_ tunnel: Tunnel, grace: Duration) async -> Outcome {
-        await withTaskCancellationHandler {
+        self.tunnel.withLock { $0 = tunnel }
+        defer { self.tunnel.withLock { $0 = nil } }
+        return await withTaskCancellationHandler {
             let outcome = await serve(tunnel)
             // A cancelled task sees the end of the inbox at once; the open streams have the grace time.
             try? await tunnel.channel.closeFuture.get()
             return outcome
         } onCancel: {
-            tunnel.drainAndClose(within: TimeAmount(grace))
+            tunnel.drainAndClose(within: Self.drainTime(within: grace))
         }
+    }
+
+    /// What of the grace time the streams have: the goodbye takes its share.
+    private static func drainTime(within grace: Duration) -> TimeAmount {
+        max(TimeAmount(grace) - TunnelHandler.goodbyeTimeout, .zero)
     }
 
     private func serve(_ tunnel: Tunnel) async -> Outcome {
         var machine = AgentSession()
         var retryAfter: TimeAmount?
         var establishedAt: NIODeadline?
+        var registry = ""
+        var logger = logger
         let post = post
         tunnel.eventLoop.scheduleTask(in: Self.handshakeTimeout) { post.yield(.handshakeTimedOut) }
         await withTaskGroup(of: Void.self) { publishing in
             publishing.addTask { await self.failures.run() }
+            publishing.addTask { await self.follow(tunnel.vitals) }
             var action: AgentSession.Action? = machine.connected(hello)
             var events = inbox.makeAsyncIterator()
             repeat {
@@ -107,15 +147,19 @@ final class AgentTunnelSession: TunnelObserver {
                     send(message, on: tunnel)
                 case .established(let welcome):
                     establishedAt = .now()
+                    registry = welcome.registry ?? ""
                     status.connected()
-                    logger.info(
-                        "Tunnel connected",
-                        metadata: ["gateway": "\(welcome.instanceID)", "tunnel": "\(welcome.tunnelID)"])
-                    publishing.addTask { await self.publish(on: tunnel, every: welcome.heartbeatIntervalMilliseconds) }
+                    if let interval = welcome.canaryIntervalMilliseconds {
+                        tunnel.expectCanaries(every: .milliseconds(Int64(min(interval, 3_600_000))))
+                    }
+                    logger[metadataKey: "gateway"] = "\(welcome.instanceID)"
+                    logger.info("Tunnel connected", metadata: ["tunnel": "\(welcome.tunnelID)"])
+                    publishing.addTask { await self.followRole(on: tunnel, welcome) }
+                    notify(.established(welcome))
                 case .acknowledged(let ack):
-                    syncer.received(ack)
+                    syncer.received(ack, from: registry)
                 case .resyncRequested(let reason):
-                    syncer.resyncRequested(reason: reason)
+                    syncer.resyncRequested(reason: reason, by: registry)
                 case .told(let error):
                     retryAfter = error.retryAfterMilliseconds.map { .milliseconds(Int64($0)) }
                     logger.warning(
@@ -147,17 +191,53 @@ final class AgentTunnelSession: TunnelObserver {
             lifetime: establishedAt.map { .now() - $0 })
     }
 
-    private func publish(on tunnel: Tunnel, every milliseconds: Int) async {
+    /// Does what each role asks for until the next one comes, or the task is cancelled.
+    private func followRole(on tunnel: Tunnel, _ welcome: ControlMessage.Welcome) async {
+        let interval = Duration.milliseconds(max(welcome.heartbeatIntervalMilliseconds, 100))
+        var roles = roles.makeAsyncIterator()
+        var next = await roles.next(isolation: nil)
+        while let role = next {
+            next = await withTaskGroup(of: Void.self) { work in
+                work.addTask {
+                    if role == .publisher {
+                        await self.publish(on: tunnel, to: welcome.registry ?? "", every: interval)
+                    }
+                    // Also where a newer session has taken over before this tunnel is told.
+                    await self.standBy(on: tunnel, every: interval)
+                }
+                let next = await roles.next(isolation: nil)
+                work.cancelAll()
+                return next
+            }
+        }
+    }
+
+    private func standBy(on tunnel: Tunnel, every interval: Duration) async {
+        while !Task.isCancelled {
+            send(.heartbeat(syncer.standbyHeartbeat), on: tunnel)
+            try? await Task.sleep(for: interval)
+        }
+    }
+
+    private func publish(on tunnel: Tunnel, to registry: String, every interval: Duration) async {
         do {
-            try await syncer.runSession(heartbeatInterval: .milliseconds(max(milliseconds, 100))) { message in
+            try await syncer.runSession(registry: registry, heartbeatInterval: interval) { message in
                 self.send(message, on: tunnel)
             }
         } catch is CancellationError {
-            // The tunnel is over.
+            // The tunnel is over, or stands by from now on.
         } catch {
             logger.error("Routes cannot be published", metadata: ["error": "\(error)"])
             tunnel.close(.failed("routes cannot be published"))
         }
+    }
+
+    /// Turns what the tunnel publishes into metrics until it is over.
+    private func follow(_ vitals: TunnelVitals) async {
+        let labels = [("tunnel", slot)]
+        var series = TunnelSeries(prefix: "agent_tunnel", counters: labels, gauges: labels)
+        repeat { series.update(vitals.latest) } while (try? await Task.sleep(for: Self.metricsInterval)) != nil
+        series.end(vitals.latest)
     }
 
     private func send(_ message: ControlMessage, on tunnel: Tunnel) {
@@ -170,8 +250,20 @@ final class AgentTunnelSession: TunnelObserver {
 package final class TunnelStatus: Sendable {
     private let live = Mutex(0)
     private let gauge = Meter(label: "agent_tunnels_connected")
+    private let violations = ReasonCounters(
+        "agent_tunnel_violations_total", reasons: ProtocolViolation.Code.allCases.map(\.rawValue))
+    private let canaryFailures = Counter(label: "agent_tunnel_canary_failures_total")
 
     package init() { gauge.set(0) }
+
+    /// A tunnel has ended, whoever closed it.
+    func ended(_ reason: TunnelCloseReason) {
+        switch reason {
+        case .violated(let violation): violations.count(violation.code.rawValue)
+        case .unresponsive: canaryFailures.increment()
+        default: break
+        }
+    }
 
     package var isConnected: Bool { live.withLock { $0 > 0 } }
     func connected() { change(by: 1) }

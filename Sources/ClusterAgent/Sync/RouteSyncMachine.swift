@@ -1,18 +1,17 @@
 package import KubernetesAPI
-import Routing
+package import Routing
 package import TunnelProtocol
 
-/// Keeps the gateway's copy of the cluster's routes true: the whole set on a fresh session, differences after that.
+/// Keeps one registry's copy of the cluster's routes true: the whole set on a fresh session, differences after that.
 ///
 /// ```
 /// disconnected ──sessionEstablished──► settled ◄──last acknowledgement── awaiting
-///       ▲                                 └────────changes, resync───────────►┘
-///       └──────────────────────────sessionLost──── from any state
+///                                         └────────changes, resync───────────►┘
 /// ```
 /// One batch of messages is in flight at a time; what changes meanwhile becomes the next one, however often it changed.
 /// A batch of differences holds deletions, then updates, then additions, so that a name that moves is free before it is
 /// claimed. A batch that three heartbeats pass without an answer, or that the gateway answers with `resync`, is given up
-/// for the whole set.
+/// for the whole set. A machine serves one session and is thrown away with it.
 package struct RouteSyncMachine: Sendable {
     /// What follows from an event.
     package struct Step: Hashable, Sendable {
@@ -66,6 +65,10 @@ package struct RouteSyncMachine: Sendable {
     }
 
     private let clusterUUID: String
+    /// The store of routes that the session's gateway writes to.
+    private let registry: String
+    /// Keys that changed since the last batch was cut, as far as they were handed over.
+    private var changedKeys: Set<RouteKey> = []
     private var state = State.disconnected
     /// What this session was told last, and in which term; `nil` before its first sync.
     private var published: Published?
@@ -75,10 +78,17 @@ package struct RouteSyncMachine: Sendable {
     private var settledDigest = RouteDigest()
 
     /// The revision in heartbeats of a session that has acknowledged nothing; no gateway has it.
-    private static let unsettled: Int64 = -1
+    static let unsettled: Int64 = -1
     private static let patience = 3
 
-    package init(clusterUUID: String) { self.clusterUUID = clusterUUID }
+    package init(clusterUUID: String, registry: String = "") {
+        self.clusterUUID = clusterUUID
+        self.registry = registry
+    }
+
+    /// Routes have changed. Where several machines follow one ledger, each is told before any of them takes its next
+    /// step: the ledger itself tells only once.
+    package mutating func noteChanges(_ keys: Set<RouteKey>) { changedKeys.formUnion(keys) }
 
     // MARK: Events
 
@@ -92,9 +102,6 @@ package struct RouteSyncMachine: Sendable {
         settledDigest = RouteDigest()
         return Step(messages: cut(&ledger, wholeSet: true))
     }
-
-    /// The session ended, whatever was in flight.
-    package mutating func sessionLost() { state = .disconnected }
 
     /// The ledger has changed, or what is to be published.
     package mutating func ledgerChanged(_ ledger: inout RouteLedger) -> Step {
@@ -119,14 +126,14 @@ package struct RouteSyncMachine: Sendable {
         else { return Step() }
         state = .awaiting(batch)
         var step = Step(
-            affected: ledger.settle(Self.outcomes(of: routes, ack)),
+            affected: ledger.settle(Self.outcomes(of: routes, ack), by: registry),
             acknowledged: Acknowledged(
                 revision: ack.revision, accepted: ack.accepted, rejected: ack.rejected.count))
         guard batch.outstanding.isEmpty else { return step }
         state = .settled
         settledRevision = batch.revision
         settledDigest = batch.digest
-        if batch.isSync { step.affected.formUnion(ledger.setTunnel(.up)) }
+        if batch.isSync { step.affected.formUnion(ledger.connected(registry)) }
         step.messages = cut(&ledger, wholeSet: false)
         return step
     }
@@ -165,7 +172,7 @@ package struct RouteSyncMachine: Sendable {
     private mutating func cut(_ ledger: inout RouteLedger, wholeSet: Bool) -> [ControlMessage] {
         guard ledger.isComplete else {
             // The set that follows is a whole one.
-            _ = ledger.takeChangedKeys()
+            _ = takeChanges(&ledger)
             return []
         }
         let wholeSet = wholeSet || published != Published(publication: ledger.publication, term: ledger.term)
@@ -177,7 +184,7 @@ package struct RouteSyncMachine: Sendable {
     }
 
     private mutating func cutSync(_ routes: [Route], _ ledger: inout RouteLedger) -> [ControlMessage] {
-        _ = ledger.takeChangedKeys()
+        _ = takeChanges(&ledger)
         published = Published(publication: ledger.publication, term: ledger.term)
         advertised = Dictionary(routes.map { ($0.key, $0) }, uniquingKeysWith: { _, last in last })
         digest = RouteDigest(routes)
@@ -196,7 +203,7 @@ package struct RouteSyncMachine: Sendable {
     private mutating func cutDelta(_ ledger: inout RouteLedger) -> [ControlMessage] {
         var before: [RouteKey: Route] = [:]
         var after: [RouteKey: Route] = [:]
-        for key in ledger.takeChangedKeys() {
+        for key in takeChanges(&ledger) {
             before[key] = advertised[key]
             after[key] = ledger.route(key)
         }
@@ -223,6 +230,11 @@ package struct RouteSyncMachine: Sendable {
         }
         state = .awaiting(batch)
         return messages
+    }
+
+    private mutating func takeChanges(_ ledger: inout RouteLedger) -> Set<RouteKey> {
+        defer { changedKeys = [] }
+        return changedKeys.union(ledger.takeChangedKeys())
     }
 
     private static func outcomes(

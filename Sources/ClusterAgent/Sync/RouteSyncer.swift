@@ -1,24 +1,36 @@
 package import KubernetesAPI
 package import Logging
+import Routing
 import ServiceLifecycle
 import Synchronization
 package import TunnelProtocol
 
 /// Carries out what `RouteSyncMachine` decides: feeds it with the ledger's changes and a session's answers, and hands
-/// its messages to the session in the order of the decisions.
+/// its messages to the session in the order of the decisions. There is one session, with a machine of its own, for each
+/// registry that the agent's tunnels lead to.
 package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     private struct Session {
         var id: Int
+        var machine: RouteSyncMachine
         var outgoing: AsyncStream<ControlMessage>.Continuation
     }
 
     private struct State {
-        var machine: RouteSyncMachine
-        var session: Session?
+        /// By registry.
+        var sessions: [String: Session] = [:]
         var lastSessionID = 0
+        var losses = 0
     }
 
-    private let state: Mutex<State>
+    /// The end of a registry's session, or of none: that the wait for the first session began.
+    private struct Loss {
+        var registry: String?
+        /// Its place among all losses.
+        var number: Int
+    }
+
+    private let state = Mutex(State())
+    private let clusterUUID: String
     private let ledger: LiveRouteLedger
     private let isPrivate: @Sendable () -> Bool
     private let onAffected: @Sendable (Set<ObjectKey>) -> Void
@@ -26,9 +38,8 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     private let downAfter: Duration
     private let clock: any Clock<Duration>
     private let logger: Logger
-    /// Yields the id of each session that was lost.
-    private let losses: AsyncStream<Int>
-    private let loss: AsyncStream<Int>.Continuation
+    private let losses: AsyncStream<Loss>
+    private let loss: AsyncStream<Loss>.Continuation
 
     /// - Parameters:
     ///   - isPrivate: for heartbeats.
@@ -42,7 +53,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         isLeading: @escaping @Sendable () -> Bool = { true }, downAfter: Duration = .seconds(5),
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger
     ) {
-        state = Mutex(State(machine: RouteSyncMachine(clusterUUID: clusterUUID)))
+        self.clusterUUID = clusterUUID
         self.ledger = ledger
         self.isPrivate = isPrivate
         self.onAffected = onAffected
@@ -50,9 +61,9 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         self.downAfter = downAfter
         self.clock = clock
         self.logger = logger
-        (losses, loss) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (losses, loss) = AsyncStream.makeStream()
         // There is no session yet: the wait for the first one begins.
-        loss.yield(0)
+        loss.yield(Loss(number: 0))
     }
 
     /// Follows the ledger. Returns on graceful shutdown, throws `CancellationError` on cancellation.
@@ -60,12 +71,18 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    for await _ in self.ledger.changes { self.decide { $0.ledgerChanged(&$1) } }
+                    for await _ in self.ledger.changes {
+                        for registry in self.registries { self.decide(registry) { $0.ledgerChanged(&$1) } }
+                    }
                 }
                 group.addTask {
-                    for await id in self.losses {
-                        guard (try? await self.clock.sleep(for: self.downAfter)) != nil else { return }
-                        self.declareDown(lost: id)
+                    await withDiscardingTaskGroup { waits in
+                        for await loss in self.losses {
+                            waits.addTask {
+                                guard (try? await self.clock.sleep(for: self.downAfter)) != nil else { return }
+                                self.declareDown(loss)
+                            }
+                        }
                     }
                 }
             }
@@ -76,11 +93,12 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     // MARK: Sessions
 
     package func runSession(
-        heartbeatInterval: Duration, send: @escaping @Sendable (ControlMessage) async throws -> Void
+        registry: String = "", heartbeatInterval: Duration,
+        send: @escaping @Sendable (ControlMessage) async throws -> Void
     ) async throws {
         let (outgoing, continuation) = AsyncStream<ControlMessage>.makeStream()
-        let id = begin(continuation)
-        defer { end(id) }
+        let id = begin(registry, continuation)
+        defer { end(registry, id) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 for await message in outgoing {
@@ -93,7 +111,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
                     try await self.clock.sleep(for: heartbeatInterval)
                     // Asked before anything is locked.
                     let isPrivate = self.isPrivate()
-                    self.decide { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
+                    self.decide(registry, session: id) { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
                 }
             }
             defer { group.cancelAll() }
@@ -101,57 +119,89 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         }
     }
 
-    private func begin(_ outgoing: AsyncStream<ControlMessage>.Continuation) -> Int {
+    private var registries: [String] { state.withLock { $0.sessions.keys.sorted() } }
+
+    private func begin(_ registry: String, _ outgoing: AsyncStream<ControlMessage>.Continuation) -> Int {
         let isPrivate = isPrivate()
         // Taking over and beginning are one step: nothing of the session before may get into this one.
         let (id, superseded) = state.withLock { state in
             state.lastSessionID += 1
-            let superseded = state.session
-            state.session = Session(id: state.lastSessionID, outgoing: outgoing)
-            _ = take(&state) { $0.sessionEstablished(&$1) }
+            let superseded = state.sessions[registry]
+            state.sessions[registry] = Session(
+                id: state.lastSessionID, machine: RouteSyncMachine(clusterUUID: clusterUUID, registry: registry),
+                outgoing: outgoing)
+            _ = take(&state, registry) { $0.sessionEstablished(&$1) }
             // At once, so that the gateway knows the cluster's type from the beginning.
-            _ = take(&state) { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
+            _ = take(&state, registry) { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
             return (state.lastSessionID, superseded)
         }
         superseded?.outgoing.finish()
         return id
     }
 
-    private func end(_ id: Int) {
-        let ended = state.withLock { state in
-            guard state.session?.id == id else { return false }
-            state.session?.outgoing.finish()
-            state.session = nil
-            state.machine.sessionLost()
-            return true
+    private func end(_ registry: String, _ id: Int) {
+        let ended = state.withLock { state -> Loss? in
+            guard let session = state.sessions[registry], session.id == id else { return nil }
+            session.outgoing.finish()
+            state.sessions[registry] = nil
+            state.losses += 1
+            return Loss(registry: registry, number: state.losses)
         }
-        if ended { loss.yield(id) }
+        if let ended { loss.yield(ended) }
     }
 
     /// This replica leads from now on: where it has no session, the wait for one begins anew.
     package func termBegan() {
-        if let id = state.withLock({ $0.session == nil ? $0.lastSessionID : nil }) { loss.yield(id) }
+        let number = state.withLock { state -> Int? in
+            guard state.sessions.isEmpty else { return nil }
+            state.losses += 1
+            return state.losses
+        }
+        if let number { loss.yield(Loss(number: number)) }
     }
 
-    private func declareDown(lost id: Int) {
+    private func declareDown(_ loss: Loss) {
         // Deciding and telling the ledger are one step, so that a session that begins now is not declared down.
         let affected = state.withLock { state -> Set<ObjectKey> in
-            guard state.session == nil, state.lastSessionID == id else { return [] }
-            return ledger.setTunnel(.down)
+            var affected: Set<ObjectKey> = []
+            if let registry = loss.registry, state.sessions[registry] == nil {
+                affected.formUnion(ledger.disconnected(registry))
+            }
+            if state.sessions.isEmpty, state.losses == loss.number { affected.formUnion(ledger.setTunnel(.down)) }
+            return affected
         }
         if !affected.isEmpty { onAffected(affected) }
     }
 
-    package func received(_ ack: ControlMessage.IngressRoutesAck) { decide { $0.acknowledged(ack, &$1) } }
-
-    package func resyncRequested(reason: String) {
-        logger.info("Resync requested", metadata: ["reason": "\(reason)"])
-        decide { $0.resyncRequested(&$1) }
+    package func received(_ ack: ControlMessage.IngressRoutesAck, from registry: String = "") {
+        decide(registry) { $0.acknowledged(ack, &$1) }
     }
 
-    /// Decides under the lock, which also keeps messages in the order of the decisions; calls out after it.
-    private func decide(_ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step) {
-        let step = state.withLock { take(&$0, event) }
+    package func resyncRequested(reason: String, by registry: String = "") {
+        logger.info("Resync requested", metadata: ["reason": "\(reason)"])
+        decide(registry) { $0.resyncRequested(&$1) }
+    }
+
+    package var standbyHeartbeat: ControlMessage.Heartbeat {
+        let isPrivate = isPrivate()
+        let routes = ledger.read { $0.publication == .published ? $0.routeCount : 0 }
+        return .init(
+            metadata: .init(isPrivate: isPrivate, gatewayRoutes: routes), revision: RouteSyncMachine.unsettled,
+            digest: RouteDigest().description)
+    }
+
+    /// Decides under the lock, which also keeps messages in the order of the decisions; calls out after it. Where there
+    /// is no such session any more nothing happens: what was heard came too late.
+    private func decide(
+        _ registry: String, session id: Int? = nil,
+        _ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step
+    ) {
+        let step = state.withLock { state in
+            guard let session = state.sessions[registry], id == nil || session.id == id else {
+                return RouteSyncMachine.Step()
+            }
+            return take(&state, registry, event)
+        }
         if let acknowledged = step.acknowledged {
             logger.info(
                 "Ingress routes acknowledged",
@@ -165,14 +215,21 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     }
 
     private func take(
-        _ state: inout State, _ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step
+        _ state: inout State, _ registry: String,
+        _ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step
     ) -> RouteSyncMachine.Step {
-        let step = ledger.edit { ledger in
+        // Taken out for the while, so that nothing it holds is copied.
+        guard var session = state.sessions.removeValue(forKey: registry) else { return RouteSyncMachine.Step() }
+        let (step, changes) = ledger.edit { ledger in
             // As the reconciler asks before it writes.
             if !isLeading() { ledger.endTerm() }
-            return event(&state.machine, &ledger)
+            let changes = ledger.takeChangedKeys()
+            session.machine.noteChanges(changes)
+            return (event(&session.machine, &ledger), changes)
         }
-        for message in step.messages { state.session?.outgoing.yield(message) }
+        for other in state.sessions.keys { state.sessions[other]?.machine.noteChanges(changes) }
+        for message in step.messages { session.outgoing.yield(message) }
+        state.sessions[registry] = session
         return step
     }
 

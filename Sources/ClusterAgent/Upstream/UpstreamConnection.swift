@@ -1,10 +1,15 @@
+import HTTPExchange
 import NIOCore
-import NIOHTTP1
+import TunnelProtocol
+import TunnelTransport
 
 /// What a connection tells the exchange that uses it.
 protocol UpstreamUser: AnyObject {
-    func received(_ part: HTTPClientResponsePart)
+    func received(_ part: HTTP1ResponseReader.Part)
     func receivedBurst()
+    /// Whether it waits to hear that what it sent is with the backend's socket (`sent`).
+    var isOwedCredit: Bool { get }
+    func sent()
     /// The connection is gone; `error` where it did not end by itself.
     func connectionClosed(_ error: (any Error)?)
 }
@@ -13,20 +18,24 @@ protocol UpstreamUser: AnyObject {
 ///
 /// It returns to its pool by itself once both the request and the response have ended and both sides want to keep it.
 final class UpstreamConnection: ChannelDuplexHandler {
-    typealias InboundIn = HTTPClientResponsePart
-    typealias OutboundIn = HTTPClientRequestPart
-    typealias OutboundOut = HTTPClientRequestPart
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
 
     let endpoint: UpstreamEndpoint
     private let pool: UpstreamPool
-    private weak var user: (any UpstreamUser)?
+    private var user: (any UpstreamUser)?
     private var context: ChannelHandlerContext?
+    private var reader = HTTP1ResponseReader()
+    private var writer = BurstWriter()
     private var error: (any Error)?
     private var requestEnded = true
     private var responseEnded = true
     private var keepsAlive = true
+    private var isChunked = false
     private var isHeld = false
     private var isReadPending = false
+    private var isReadingParts = false
     private var isFlushScheduled = false
     /// When it was given back to the pool.
     private(set) var idleSince = NIODeadline.now()
@@ -42,31 +51,63 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     // MARK: The exchange's wishes
 
-    /// Starts an exchange.
-    func begin(_ head: HTTPRequestHead, for user: any UpstreamUser) {
+    /// Starts an exchange: writes the head of its request.
+    ///
+    /// - Parameter body: whether more than the head follows.
+    func begin(_ head: RequestHead, body: Bool, for user: any UpstreamUser) {
         self.user = user
         requestEnded = false
         responseEnded = false
         keepsAlive = true
-        write(.head(head), promise: nil)
+        reader.begin(method: head.method)
+        isChunked = body && !head.fields.contains(name: "Content-Length")
+        let fields = HopByHop.removed(from: head.fields) { _, kind in kind == .host }
+        writer.gather { output in
+            output.writeHTTP1RequestLine(method: head.method, target: head.target)
+            output.writeHTTP1Field("Host", head.authority)
+            output.writeHTTP1Fields(fields)
+            if isChunked { output.writeHTTP1Field("Transfer-Encoding", "chunked") }
+            if !head.upgrade.isEmpty {
+                output.writeHTTP1Field("Connection", "upgrade")
+                output.writeHTTP1Field("Upgrade", head.upgrade)
+            }
+            output.writeHTTP1HeadEnd()
+        }
+        scheduleFlush()
     }
 
-    func send(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) {
-        write(.body(.byteBuffer(bytes)), promise: promise)
+    func send(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        if isChunked { writer.gather { $0.writeHTTP1ChunkLine(bytes.readableBytes) } }
+        writer.write(bytes, to: context)
+        if isChunked { writer.gather { $0.writeHTTP1HeadEnd() } }
+        scheduleFlush()
     }
 
-    func endRequest(trailers: HTTPHeaders?) {
-        write(.end(trailers), promise: nil)
+    func endRequest(trailers: HeaderFields?) {
+        if isChunked {
+            writer.gather { $0.writeHTTP1LastChunk(trailers: trailers.map(HopByHop.trailers)) }
+            scheduleFlush()
+        }
         requestEnded = true
         releaseIfOver()
     }
 
+    /// The client of another protocol has said its last; the backend may still speak.
+    func endOutput() {
+        guard let context else { return }
+        writer.flush(to: context)
+        context.close(mode: .output, promise: nil)
+    }
+
     func hold(_ held: Bool) {
+        guard isHeld != held else { return }
         isHeld = held
-        if !held, isReadPending {
-            isReadPending = false
-            context?.read()
-        }
+        guard !held else { return }
+        readParts()
+        guard isReadPending, !isHeld else { return }
+        isReadPending = false
+        context?.read()
     }
 
     /// Gives the exchange up: the connection cannot be used again.
@@ -77,27 +118,28 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func close() { context?.close(promise: nil) }
 
-    private func write(_ part: HTTPClientRequestPart, promise: EventLoopPromise<Void>?) {
-        guard let context else {
-            promise?.fail(ChannelError.ioOnClosedChannel)
-            return
-        }
-        context.write(wrapOutboundOut(part), promise: promise)
-        guard !isFlushScheduled else { return }
-        // What one burst brings leaves in one system call.
+    /// What one burst brings leaves in one system call.
+    private func scheduleFlush() {
+        guard !isFlushScheduled, let context else { return }
         isFlushScheduled = true
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.execute {
-            connection.value.isFlushScheduled = false
-            connection.value.context?.flush()
-        }
+        context.eventLoop.execute { connection.value.flush() }
+    }
+
+    private func flush() {
+        isFlushScheduled = false
+        guard let context else { return }
+        writer.flush(to: context)
+        guard let user, user.isOwedCredit else { return }
+        context.whenSent { user.sent() }
     }
 
     private func releaseIfOver() {
-        guard requestEnded, responseEnded else { return }
+        guard requestEnded, responseEnded, user != nil else { return }
         user = nil
-        hold(false)
-        guard keepsAlive, isActive else {
+        isHeld = false
+        // Bytes that nobody asked for: whose answer they are cannot be known.
+        guard keepsAlive, isActive, reader.bufferedBytes == 0 else {
             context?.close(promise: nil)
             return
         }
@@ -112,22 +154,37 @@ final class UpstreamConnection: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let part = unwrapInboundIn(data)
         guard !responseEnded else {
             // Bytes that nobody asked for: whose answer they are cannot be known.
             context.close(promise: nil)
             return
         }
-        switch part {
-        case .head(let head) where head.status.code >= 200: keepsAlive = head.isKeepAlive
-        case .end: responseEnded = true
-        default: break
-        }
-        let user = user
-        user?.received(part)
-        if responseEnded {
-            user?.receivedBurst()
-            releaseIfOver()
+        reader.append(unwrapInboundIn(data))
+        readParts()
+    }
+
+    private func readParts() {
+        // What a part leads to may bring the exchange's wishes back here.
+        guard !isReadingParts else { return }
+        isReadingParts = true
+        defer { isReadingParts = false }
+        do throws(HTTP1Error) {
+            while !isHeld, let user, let part = try reader.next() {
+                switch part {
+                case .head(let head) where head.status >= 200 || head.status == 101:
+                    keepsAlive = head.status != 101 && head.version.keepsAlive(head.fields)
+                case .end: responseEnded = true
+                default: break
+                }
+                user.received(part)
+                if responseEnded {
+                    user.receivedBurst()
+                    releaseIfOver()
+                }
+            }
+        } catch {
+            self.error = error
+            context?.close(promise: nil)
         }
     }
 
@@ -151,6 +208,14 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         pool.forget(self)
+        // The connection's end is the end of an answer without a length.
+        if error == nil, reader.endsWithConnection, !responseEnded {
+            isHeld = false
+            readParts()
+            responseEnded = true
+            user?.received(.end(nil))
+            user?.receivedBurst()
+        }
         let user = user
         self.user = nil
         user?.connectionClosed(error)

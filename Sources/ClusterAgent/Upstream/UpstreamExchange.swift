@@ -1,6 +1,5 @@
 import HTTPExchange
 import NIOCore
-import NIOHTTP1
 import Routing
 import TunnelProtocol
 import TunnelTransport
@@ -22,12 +21,19 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private var responseBody: BodyFraming?
     private var endpoint: UpstreamEndpoint?
     private var hasRetried = false
+    /// Bytes of the request that are written and whose credit is not returned.
+    private var owed = 0
+    /// Whether the client wants to switch to another protocol: then its stream stays open behind a request without body.
+    private let isUpgrade: Bool
+    private var isUpgraded = false
 
     init(head: RequestHead, endStream: Bool, pool: UpstreamPool, failures: StreamFailures) {
         self.head = head
         self.pool = pool
         self.failures = failures
-        machine = ExchangeStateMachine(requestEnded: endStream, now: .now(), timeouts: pool.settings.timeouts)
+        isUpgrade = !head.upgrade.isEmpty && !endStream
+        machine = ExchangeStateMachine(
+            requestEnded: endStream || isUpgrade, now: .now(), timeouts: pool.settings.timeouts)
     }
 
     // MARK: From the gateway
@@ -57,7 +63,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     func received(_ event: StreamEvent) {
         switch event {
         case .data, .trailers:
-            if connection == nil, !machine.isOver { early.append(event) } else { forward(event) }
+            if connection == nil, !machine.isOver, !isUpgrade { early.append(event) } else { forward(event) }
         case .reset, .lost:
             if machine.clientClosed() { connection?.cancel() }
             over()
@@ -79,16 +85,20 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
                 stream?.consumed(size)
                 return
             }
-            guard requestBody?.pass(size) == true, !endStream || requestBody?.mayEnd == true else {
+            guard isUpgraded || requestBody?.pass(size) == true && (!endStream || requestBody?.mayEnd == true) else {
                 return end(
                     machine.serverFailed(.badRequest("the body is not as long as announced")),
                     "the body is not as long as announced")
             }
-            if size > 0 { connection.send(bytes, promise: creditPromise(size)) }
-            if endStream { connection.endRequest(trailers: nil) }
+            if size > 0 {
+                owed += size
+                connection.send(bytes)
+            }
+            guard endStream else { return }
+            if isUpgraded { connection.endOutput() } else { connection.endRequest(trailers: nil) }
         case .trailers(let fields):
             guard machine.requestPart(isEnd: true, now: .now()) == .forward, let connection else { return }
-            guard requestBody?.mayEnd == true else {
+            guard !isUpgraded, requestBody?.mayEnd == true else {
                 return end(
                     machine.serverFailed(.badRequest("the body is not as long as announced")),
                     "the body is not as long as announced")
@@ -122,7 +132,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     private func begin(_ connection: UpstreamConnection) {
         self.connection = connection
-        connection.begin(requestHead(), for: self)
+        connection.begin(head, body: !machine.requestHasEnded, for: self)
         if machine.requestHasEnded, early.isEmpty {
             connection.endRequest(trailers: nil)
             return
@@ -132,24 +142,22 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         for part in parts { forward(part) }
     }
 
-    private func requestHead() -> HTTPRequestHead {
-        var fields = HTTPHeaders()
-        fields.reserveCapacity(head.fields.count + 2)
-        fields.add(name: "Host", value: head.authority)
-        fields.add(contentsOf: HopByHop.removed(from: head.fields) { $0.lowercased() == "host" })
-        if !machine.requestHasEnded, !fields.contains(name: "Content-Length") {
-            fields.add(name: "Transfer-Encoding", value: "chunked")
-        }
-        return HTTPRequestHead(
-            version: .http1_1, method: HTTPMethod(rawValue: head.method), uri: head.target, headers: fields)
+    /// What was sent of the request is with the backend's socket, or will never be: its credit returns.
+    func sent() {
+        guard owed > 0 else { return }
+        machine.progressed(now: .now())
+        stream?.consumed(owed)
+        owed = 0
     }
+
+    var isOwedCredit: Bool { owed > 0 }
 
     // MARK: From the backend
 
-    func received(_ part: HTTPClientResponsePart) {
+    func received(_ part: HTTP1ResponseReader.Part) {
         switch part {
         case .head(let head): respond(head)
-        case .body(let bytes): respond(bytes)
+        case .body(let bytes), .opaque(let bytes): respond(bytes)
         case .end(let trailers): respond(trailers: trailers)
         }
     }
@@ -157,29 +165,26 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     func connectionClosed(_ error: (any Error)?) {
         let wasReused = connection?.isReused == true
         connection = nil
+        if isUpgraded, error == nil { return respond(trailers: nil) }
         if wasReused, !hasRetried, isSafeToRepeat, !machine.hasResponseHead, !machine.isOver, let endpoint {
             // The backend closed a kept connection just as it was used again: the request was most likely never read.
             hasRetried = true
             return connect(endpoint)
         }
-        let isInvalid = error is HTTPParserError
         end(
-            machine.serverFailed(isInvalid ? .backendInvalid : .backendClosed),
+            machine.serverFailed(error is HTTP1Error ? .backendInvalid : .backendClosed),
             error.map { "\($0)" } ?? "the backend closed the connection")
     }
 
     /// Idempotent (RFC 9110 §9.2.2) and without a body that is gone.
     private var isSafeToRepeat: Bool {
-        machine.requestHasEnded && requestBody?.isEmpty == true
+        machine.requestHasEnded && (requestBody?.isEmpty == true || isUpgrade)
             && ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(head.method)
     }
 
-    private func respond(_ response: HTTPResponseHead) {
-        let answer = ResponseHead(
-            status: UInt16(clamping: response.status.code), fields: HopByHop.removed(from: response.headers))
-        guard answer.status != 101 else {
-            return end(machine.serverFailed(.backendInvalid), "an upgrade that was not asked for")
-        }
+    private func respond(_ response: HTTP1Response) {
+        if response.status == 101 { return switchProtocols(response) }
+        let answer = ResponseHead(status: response.status, fields: HopByHop.removed(from: response.fields))
         var isEmpty = false
         if !answer.isInformational {
             do {
@@ -200,6 +205,17 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         }
     }
 
+    /// The backend speaks another protocol from here on; which one, its head says.
+    private func switchProtocols(_ response: HTTP1Response) {
+        guard isUpgrade, machine.switchedProtocols(now: .now()) else {
+            return end(machine.serverFailed(.backendInvalid), "an upgrade that was not asked for")
+        }
+        isUpgraded = true
+        var answer = ResponseHead(status: 101, fields: HopByHop.removed(from: response.fields))
+        if let chosen = response.fields.first(name: "upgrade") { answer.fields.add(name: "Upgrade", value: chosen) }
+        stream?.respond(answer, endStream: false)
+    }
+
     private func respond(_ bytes: ByteBuffer) {
         switch machine.responsePart(isEnd: false, now: .now()) {
         case .forward: stream?.send(bytes, endStream: false)
@@ -208,7 +224,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         }
     }
 
-    private func respond(trailers: HTTPHeaders?) {
+    private func respond(trailers: HeaderFields?) {
         let action = machine.responsePart(isEnd: true, now: .now())
         switch action {
         case .discard: return
@@ -233,16 +249,6 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         case .forwardAndFinish: over()
         case .forward, .discard, .fail: break
         }
-    }
-
-    private func creditPromise(_ size: Int) -> EventLoopPromise<Void> {
-        let promise = pool.eventLoop.makePromise(of: Void.self)
-        let exchange = NIOLoopBound(self, eventLoop: pool.eventLoop)
-        promise.futureResult.whenComplete { _ in
-            exchange.value.machine.progressed(now: .now())
-            exchange.value.stream?.consumed(size)
-        }
-        return promise
     }
 
     // MARK: Ending

@@ -1,6 +1,5 @@
 package import HTTPExchange
 package import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Settings
 import Synchronization
@@ -113,16 +112,7 @@ final class UpstreamPool {
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    var encoder = HTTPRequestEncoder.Configuration()
-                    encoder.automaticallySetFramingHeaders = false
-                    try pipeline.addHandlers([
-                        HTTPRequestEncoder(configuration: encoder),
-                        ByteToMessageHandler(
-                            HTTPResponseDecoder(
-                                leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .forward)),
-                        connection.value,
-                    ])
+                    try channel.pipeline.syncOperations.addHandler(connection.value)
                 }
             }
             .connect(to: address)

@@ -1,7 +1,8 @@
-package import Logging
 import Metrics
 package import NIOCore
 import ServiceLifecycle
+import Synchronization
+package import Telemetry
 
 /// What is known about one request once it is over.
 package struct AccessRecord: Sendable {
@@ -22,53 +23,139 @@ package struct AccessRecord: Sendable {
     package var failureDetail: String?
     package var client: String
     package var tunnel: String?
+    /// When the request was over.
+    var time = LogTimestamp(milliseconds: 0)
 }
 
 /// Writes the access log and counts requests, away from the event loops.
+///
+/// Records are gathered for a moment and written together: one request wakes nobody up, and a thousand cost one system
+/// call.
 package struct AccessLog: Service {
-    private let records: AsyncStream<AccessRecord>
-    private let post: AsyncStream<AccessRecord>.Continuation
-    private let lost = Counter(label: "gateway_access_log_dropped_total")
-    private let logger: Logger
+    /// Requests never wait for their log line: beyond this many, the newest are counted as lost.
+    private static let mostPending = 16 * 1024
+    /// How long records are gathered.
+    private static let gatheringTime = Duration.milliseconds(50)
+    /// Bytes of lines that are written at once.
+    private static let pieceSize = 64 * 1024
 
-    package init(logger: Logger) {
-        // Requests never wait for their log line: beyond this many, the newest are counted as lost.
-        (records, post) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(16 * 1024))
-        self.logger = logger
+    private final class Pending: Sendable {
+        let records = Mutex<[AccessRecord]>([])
+    }
+
+    private let pending = Pending()
+    /// Yields when there is something to write after there was nothing.
+    private let signals: AsyncStream<Void>
+    private let signal: AsyncStream<Void>.Continuation
+    private let lost = Counter(label: "gateway_access_log_dropped_total")
+    private let lines: LogLineBatch?
+
+    /// - Parameter lines: where lines are written; `nil` only counts.
+    package init(lines: LogLineBatch?) {
+        (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.lines = lines
+    }
+
+    /// The lines of the access log.
+    package static func lines(format: LogFormat, output: LogOutput = .standardError) -> LogLineBatch {
+        LogLineBatch(format: format, label: "pipeops-gateway", message: "Gateway proxy request", output: output)
     }
 
     /// Callable from any event loop.
     package func record(_ record: AccessRecord) {
-        if case .dropped = post.yield(record) { lost.increment() }
+        var record = record
+        record.time = .now()
+        let (isFirst, isLost) = pending.records.withLock { records in
+            guard records.count < Self.mostPending else { return (false, true) }
+            records.append(record)
+            return (records.count == 1, false)
+        }
+        if isFirst { signal.yield() }
+        if isLost { lost.increment() }
     }
 
     package func run() async throws {
-        await cancelWhenGracefulShutdown {
-            for await record in records { write(record) }
+        var writer = await cancelWhenGracefulShutdown {
+            var writer = Writer(lines: lines)
+            for await _ in signals {
+                try? await Task.sleep(for: Self.gatheringTime)
+                writer.write(take())
+            }
+            return writer
         }
         // What was recorded before the end is written.
-        post.finish()
-        for await record in records { write(record) }
+        writer.write(take())
     }
 
-    private func write(_ record: AccessRecord) {
-        let cluster = record.cluster ?? ""
-        Counter(
-            label: "gateway_requests_total",
-            dimensions: [("cluster_uuid", cluster), ("status_code", "\(record.status)")]
-        ).increment()
-        Timer(label: "gateway_request_duration_seconds", dimensions: [("cluster_uuid", cluster)])
-            .recordNanoseconds(record.duration.nanoseconds)
-        var metadata: Logger.Metadata = [
-            "cluster_uuid": "\(cluster)", "host": "\(record.host)", "path": "\(record.path)",
-            "method": "\(record.method)", "status": .stringConvertible(record.status),
-            "duration_ms": .stringConvertible(Double(record.duration.nanoseconds / 1000) / 1000),
-            "bytes_in": .stringConvertible(record.bytesIn), "bytes_out": .stringConvertible(record.bytesOut),
-            "client": "\(record.client)",
-        ]
-        if let failure = record.failure { metadata["failure"] = "\(failure)" }
-        if let detail = record.failureDetail, !detail.isEmpty { metadata["failure_detail"] = "\(detail)" }
-        if let tunnel = record.tunnel { metadata["tunnel"] = "\(tunnel)" }
-        logger.info("Gateway proxy request", metadata: metadata)
+    private func take() -> [AccessRecord] {
+        pending.records.withLock { records in
+            var taken: [AccessRecord] = []
+            taken.reserveCapacity(records.capacity)
+            swap(&taken, &records)
+            return taken
+        }
+    }
+
+    private struct Writer: Sendable {
+        var lines: LogLineBatch?
+        /// Series that were used before: looking one up by its labels takes longer than counting.
+        var series: [String: ClusterSeries] = [:]
+
+        private static let mostSeries = 10_000
+
+        mutating func write(_ records: [AccessRecord]) {
+            for record in records {
+                count(record)
+                line(record)
+                if let size = lines?.size, size >= AccessLog.pieceSize { lines?.write() }
+            }
+            lines?.write()
+        }
+
+        private mutating func count(_ record: AccessRecord) {
+            let cluster = record.cluster ?? ""
+            if series.count >= Self.mostSeries { series = [:] }
+            series[cluster, default: ClusterSeries(cluster)].count(record)
+        }
+
+        private mutating func line(_ record: AccessRecord) {
+            guard lines != nil else { return }
+            lines?.begin(at: record.time)
+            lines?.add("bytes_in", record.bytesIn)
+            lines?.add("bytes_out", record.bytesOut)
+            lines?.add("client", record.client)
+            lines?.add("cluster_uuid", record.cluster ?? "")
+            lines?.add("duration_ms", microseconds: record.duration.nanoseconds / 1000)
+            if let failure = record.failure { lines?.add("failure", failure) }
+            if let detail = record.failureDetail, !detail.isEmpty { lines?.add("failure_detail", detail) }
+            lines?.add("host", record.host)
+            lines?.add("method", record.method)
+            lines?.add("path", record.path)
+            lines?.add("status", Int(record.status))
+            if let tunnel = record.tunnel { lines?.add("tunnel", tunnel) }
+            lines?.end()
+        }
+    }
+
+    private struct ClusterSeries: Sendable {
+        let cluster: String
+        let duration: Timer
+        var requests: [UInt16: Counter] = [:]
+
+        init(_ cluster: String) {
+            self.cluster = cluster
+            duration = Timer(label: "gateway_request_duration_seconds", dimensions: [("cluster_uuid", cluster)])
+        }
+
+        mutating func count(_ record: AccessRecord) {
+            duration.recordNanoseconds(record.duration.nanoseconds)
+            let counter =
+                requests[record.status]
+                ?? Counter(
+                    label: "gateway_requests_total",
+                    dimensions: [("cluster_uuid", cluster), ("status_code", "\(record.status)")])
+            requests[record.status] = counter
+            counter.increment()
+        }
     }
 }

@@ -1,43 +1,56 @@
 package import HTTPExchange
 package import Logging
 package import NIOCore
-import NIOHTTP1
 import NIOPosix
 import ServiceLifecycle
 package import Settings
 import Synchronization
+import TunnelTransport
 
 /// The public listener: HTTP/1.1 in, streams of tunnels out.
 package struct FrontDoor: Service {
     private let listen: HostAndPort
     private let shared: ProxyContext
-    private let shutdownGrace: Duration
+    private let drain: GatewayDrain
+    private let reusePort: Bool
+    private let opens: @Sendable () async -> Void
     private let group: any EventLoopGroup
     private let logger: Logger
     private let onListening: @Sendable (SocketAddress) -> Void
 
+    /// - Parameters:
+    ///   - reusePort: whether another process may listen on the same port, too (`SO_REUSEPORT`).
+    ///   - opens: returns when the listener may open.
     package init(
         listen: HostAndPort, cache: RouteCache, tunnels: TunnelRegistry, policy: ForwardingPolicy,
-        trustedProxies: [CIDRBlock], accessLog: AccessLog, shutdownGrace: Duration, group: any EventLoopGroup,
+        trustedProxies: [CIDRBlock], accessLog: AccessLog, drain: GatewayDrain, reusePort: Bool = false,
+        opens: @escaping @Sendable () async -> Void = {}, group: any EventLoopGroup,
         logger: Logger, onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         self.listen = listen
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
             scheme: "http", keepAlive: .seconds(75))
-        self.shutdownGrace = shutdownGrace
+        self.drain = drain
+        self.reusePort = reusePort
+        self.opens = opens
         self.group = group
         self.logger = logger
         self.onListening = onListening
     }
 
-    /// Serves until graceful shutdown: then no connection is accepted any more, and open ones have the grace time.
+    /// Serves until graceful shutdown: then each connection is closed behind its next answer, for a short while new ones
+    /// are still accepted, and what is under way has the grace time.
     package func run() async throws {
+        defer { drain.frontDoorIsDone() }
+        await cancelWhenGracefulShutdown { await opens() }
+        guard !Task.isCancelled, !Task.isShuttingDownGracefully else { return }
         let connections = OpenConnections()
         let shared = shared
         let listener = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(SharedPort.option, value: reusePort ? 1 : 0)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(
                 .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
@@ -49,63 +62,103 @@ package struct FrontDoor: Service {
             // One read at a time: what is read before the stream says stop is held for it.
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { channel in
-                connections.add(channel)
+                let isDraining = connections.add(channel)
                 return channel.eventLoop.makeCompletedFuture {
-                    var encoder = HTTPResponseEncoder.Configuration()
-                    // The exchange frames its answers itself: it knows the request's method and version.
-                    encoder.automaticallySetFramingHeaders = false
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.configureHTTPServerPipeline(
-                        withPipeliningAssistance: true, withErrorHandling: true, withOutboundHeaderValidation: false,
-                        withEncoderConfiguration: encoder)
-                    try pipeline.addHandler(ProxyHandler(shared: shared))
+                    try channel.pipeline.syncOperations.addHandler(
+                        ProxyHandler(shared: shared, isDraining: isDraining))
                 }
             }
             .bind(host: listen.host, port: listen.port).get()
+        if reusePort { await ListenerHandover.end(listener) }
         logger.info(
             "Listening",
             metadata: ["listener": "front", "address": "\(listener.localAddress.map(\.shown) ?? "")"])
         if let address = listener.localAddress { onListening(address) }
-        await withTaskCancellationHandler {
-            await withGracefulShutdownHandler {
-                try? await listener.closeFuture.get()
-            } onGracefulShutdown: {
-                listener.close(promise: nil)
-            }
-        } onCancel: {
-            listener.close(promise: nil)
+        try? await gracefulShutdown()
+        let schedule = drain.begin()
+        connections.announceEnd()
+        await lameDuck(listener, connections, until: schedule.lameDuck)
+        try? await listener.close().get()
+        await connections.close(by: schedule.front, on: group.next())
+    }
+
+    /// Goes on accepting for a while, unless nobody has come for so long that nobody will.
+    private func lameDuck(_ listener: any Channel, _ connections: OpenConnections, until deadline: NIODeadline) async {
+        while !Task.isCancelled, NIODeadline.now() < deadline, connections.wereThere(within: .seconds(5)) {
+            if reusePort { await ListenerHandover.begin(listener) }
+            try? await Task.sleep(for: .milliseconds(100))
         }
-        await connections.close(within: shutdownGrace, on: group.next())
     }
 }
 
 /// The connections that are open, so that an ending gateway leaves none behind.
 private final class OpenConnections: Sendable {
-    private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
-
-    func add(_ channel: any Channel) {
-        let id = ObjectIdentifier(channel)
-        channels.withLock { $0[id] = channel }
-        channel.closeFuture.whenComplete { [self] _ in channels.withLock { $0[id] = nil } }
+    private struct State {
+        var channels: [ObjectIdentifier: any Channel] = [:]
+        var isDraining = false
+        var lastOpenAt: NIODeadline?
     }
 
-    /// Lets exchanges end, and closes what is left when the grace time is over or the task is cancelled.
-    func close(within grace: Duration, on loop: any EventLoop) async {
-        let open = channels.withLock { Array($0.values) }
-        for channel in open { channel.pipeline.fireUserInboundEventTriggered(DrainConnection()) }
-        let deadline = loop.scheduleTask(in: TimeAmount(grace)) { self.closeAll() }
+    private let state = Mutex(State())
+
+    /// Whether a connection is open, or was not long ago.
+    func wereThere(within time: TimeAmount) -> Bool {
+        state.withLock { state in
+            if !state.channels.isEmpty { return true }
+            return state.lastOpenAt.map { NIODeadline.now() - $0 < time } ?? false
+        }
+    }
+
+    /// Returns whether the gateway is ending already.
+    func add(_ channel: any Channel) -> Bool {
+        let id = ObjectIdentifier(channel)
+        channel.closeFuture.whenComplete { [self] _ in
+            state.withLock { state in
+                state.channels[id] = nil
+                state.lastOpenAt = .now()
+            }
+        }
+        return state.withLock { state in
+            state.channels[id] = channel
+            return state.isDraining
+        }
+    }
+
+    /// From now on the next answer is each connection's last.
+    func announceEnd() {
+        let open = state.withLock { state in
+            state.isDraining = true
+            return Array(state.channels.values)
+        }
+        for channel in open { channel.pipeline.fireUserInboundEventTriggered(ConnectionDrain.answerAndClose) }
+    }
+
+    /// Lets exchanges end, and closes what is left when the time is over or the task is cancelled.
+    func close(by deadline: NIODeadline, on loop: any EventLoop) async {
+        let open = all
+        for channel in open { channel.pipeline.fireUserInboundEventTriggered(ConnectionDrain.closeIfIdle) }
+        let timer = loop.scheduleTask(deadline: deadline) { self.closeAll() }
         await withTaskCancellationHandler {
             try? await EventLoopFuture.andAllComplete(open.map(\.closeFuture), on: loop).get()
         } onCancel: {
             closeAll()
         }
-        deadline.cancel()
+        timer.cancel()
     }
 
+    private var all: [any Channel] { state.withLock { Array($0.channels.values) } }
+
     private func closeAll() {
-        for channel in channels.withLock({ Array($0.values) }) { channel.close(promise: nil) }
+        for channel in all { channel.pipeline.fireUserInboundEventTriggered(ConnectionDrain.closeNow) }
     }
 }
 
-/// Asks a connection to close as soon as no exchange is under way.
-struct DrainConnection: Sendable {}
+/// What an ending gateway asks of a connection.
+enum ConnectionDrain: Sendable {
+    /// No request after the next, or the one under way.
+    case answerAndClose
+    /// Moreover, do not wait for one.
+    case closeIfIdle
+    /// Wait for nothing; say goodbye where the connection's protocol has a word for it.
+    case closeNow
+}

@@ -1,6 +1,5 @@
 import HTTPExchange
 import NIOCore
-import NIOHTTP1
 import TunnelProtocol
 import TunnelTransport
 
@@ -9,39 +8,70 @@ import TunnelTransport
 /// Carries out what `ExchangeStateMachine` decides. A new object for each request, so that an event that comes late
 /// cannot meet the next request of the same connection.
 final class FrontExchange: StreamReceiver {
-    let started = NIODeadline.now()
+    /// How long the cluster may take to end a protocol that the client has ended.
+    private static let upgradeLinger = TimeAmount.seconds(5)
+
+    let started: NIODeadline
     var record: AccessRecord
     /// What was sent to the cluster, kept until an answer shows that it was processed.
     private(set) var head: RequestHead?
-    let hasRequestBody: Bool
+    /// The protocol that the client wants to switch to (RFC 9110 §7.8).
+    let upgrade: String?
+    private let hasRequestBody: Bool
 
     /// Kept alive: events of a tunnel on another event loop may still come when the connection is gone.
     private let handler: ProxyHandler
     /// Whether the client understands chunked bodies and keeps connections by default.
     private let isHTTP11: Bool
-    private let isHeadRequest: Bool
     private var clientKeepsAlive: Bool
     /// How much of the answer's body is still to come: the agent is not believed.
     private var responseBody: BodyFraming?
+    private var isChunked = false
     private var machine: ExchangeStateMachine
     private var stream: TunnelStream?
-    private var hasSentBody = false
+    /// The request's body as far as it was sent, to be sent again.
+    private var replay = RequestReplay()
     private var hasRetried = false
     private var needsFlush = false
+    /// Bytes of the answer that are written and whose credit is not returned.
+    private var owed = 0
+    /// Both sides speak another protocol.
+    private var isUpgraded = false
+    private var toClient = WebSocketBoundary()
 
-    init(head: HTTPRequestHead, client: String, handler: ProxyHandler) {
+    init(_ request: HTTP1Request, client: String, handler: ProxyHandler) {
         self.handler = handler
-        isHTTP11 = head.version.major == 1 && head.version.minor >= 1
-        isHeadRequest = head.method == .HEAD
-        // NIO's parser reads nothing more behind a request for another protocol (RFC 9110 §7.8).
-        clientKeepsAlive = head.isKeepAlive && !head.asksForUpgrade
-        hasRequestBody = head.hasBody
-        record = AccessRecord(
-            host: "", path: "", method: head.method.rawValue, status: 0, duration: .zero, client: client)
-        machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: started, timeouts: .init())
+        isHTTP11 = request.version == .http11
+        clientKeepsAlive = request.version.keepsAlive(request.fields)
+        hasRequestBody = request.hasBody
+        upgrade = request.upgrade
+        record = AccessRecord(host: "", path: "", method: request.method, status: 0, duration: .zero, client: client)
+        let now = NIODeadline.now()
+        started = now
+        machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: now, timeouts: .init())
+    }
+
+    /// For a request that cannot be read, to be failed at once.
+    init(unreadable error: HTTP1Error, client: String, handler: ProxyHandler) {
+        self.handler = handler
+        isHTTP11 = true
+        clientKeepsAlive = false
+        hasRequestBody = true
+        upgrade = nil
+        record = AccessRecord(host: "", path: "", method: "", status: 0, duration: .zero, client: client)
+        record.failureDetail = "\(error)"
+        let now = NIODeadline.now()
+        started = now
+        machine = ExchangeStateMachine(requestEnded: false, now: now, timeouts: .init())
     }
 
     var deadline: NIODeadline { machine.deadline }
+
+    /// Whether parts of the request, or bytes of another protocol, are still to come.
+    var wantsRequest: Bool { !machine.requestHasEnded }
+
+    /// Whether more may follow the request's head on the stream.
+    var keepsStreamOpen: Bool { hasRequestBody || upgrade != nil }
 
     /// The request is routed.
     func start(_ head: RequestHead, timeouts: ExchangeStateMachine.Timeouts) {
@@ -59,14 +89,14 @@ final class FrontExchange: StreamReceiver {
     func requestBody(_ bytes: ByteBuffer) {
         record.bytesIn += bytes.readableBytes
         guard machine.requestPart(isEnd: false, now: .now()) == .forward else { return }
-        hasSentBody = true
+        replay.sent(bytes)
         stream?.send(bytes, endStream: false)
     }
 
-    func requestEnded(_ trailers: HTTPHeaders?) {
+    func requestEnded(_ trailers: HeaderFields?) {
         guard hasRequestBody, machine.requestPart(isEnd: true, now: .now()) == .forward else { return }
-        hasSentBody = true
         if let trailers, !trailers.isEmpty {
+            replay.giveUp()
             stream?.send(trailers: HopByHop.trailers(from: trailers))
         } else {
             stream?.send(ByteBuffer(), endStream: true)
@@ -75,10 +105,30 @@ final class FrontExchange: StreamReceiver {
 
     func clientClosed() {
         guard machine.clientClosed() else { return }
-        stream?.reset(.cancelled, detail: "the client went away")
-        if record.status == 0 { record.status = 499 }
-        record.failure = "client_closed"
-        handler.finished(self)
+        if isUpgraded {
+            endUpgrade()
+        } else {
+            stream?.reset(.cancelled, detail: "the client went away")
+            if record.status == 0 { record.status = 499 }
+            record.failure = "client_closed"
+        }
+        handler.forget(self)
+    }
+
+    /// What the client sent last, such as a close frame, still reaches the application.
+    private func endUpgrade() {
+        guard let stream else { return }
+        stream.send(ByteBuffer(), endStream: true)
+        handler.eventLoop?.scheduleTask(in: Self.upgradeLinger) {
+            stream.reset(.cancelled, detail: "the client went away")
+        }
+    }
+
+    /// The gateway ends and waits no longer: the client is told where its protocol has a word for it.
+    func gatewayEnds() {
+        guard isUpgraded else { return }
+        tellRestart()
+        handler.flush()
     }
 
     // MARK: From the tunnel
@@ -94,9 +144,13 @@ final class FrontExchange: StreamReceiver {
             record.failureDetail = detail
             let failure = ExchangeFailure(code)
             // Of an agent's replicas one may know a new route a moment before the others.
-            if code == .refused || code == .notAdvertised, retryElsewhere(otherwise: failure) { return }
+            if code.wasNeverProcessed, retryElsewhere(otherwise: failure) { return }
             end(machine.serverFailed(failure))
-        case .lost: end(machine.serverFailed(.tunnelLost))
+        case .lost:
+            // It may have been processed, or not: only what may be processed twice goes to another tunnel.
+            if isRepeatable, retryElsewhere(otherwise: .tunnelLost) { return }
+            if isUpgraded { tellRestart() }
+            end(machine.serverFailed(.tunnelLost))
         case .refused(let refusal):
             guard refusal != .headTooLarge else { return end(machine.serverFailed(.headerTooLarge)) }
             if retryElsewhere(otherwise: .overloaded) { return }
@@ -112,29 +166,42 @@ final class FrontExchange: StreamReceiver {
         guard needsFlush else { return }
         needsFlush = false
         handler.flush()
+        returnCredit()
     }
 
     func checkDeadline() { end(machine.checkDeadline(now: .now())) }
 
     func fail(_ failure: ExchangeFailure) { end(machine.serverFailed(failure)) }
 
-    /// A request that was certainly not processed goes to another tunnel, once, while all of it is at hand.
+    // MARK: Trying again
+
+    /// Whether the request may be carried out twice: idempotent (RFC 9110 §9.2.2).
+    private var isRepeatable: Bool {
+        ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(record.method)
+    }
+
+    /// The request goes to another tunnel, once, while nothing of an answer is out and all of the request is at hand.
     private func retryElsewhere(otherwise failure: ExchangeFailure) -> Bool {
-        guard !machine.isOver, !machine.hasResponseHead, !hasSentBody, !hasRetried, let cluster = record.cluster else {
-            return false
-        }
+        guard !machine.isOver, !machine.hasResponseHead, !hasRetried, let cluster = record.cluster,
+            let body = replay.body
+        else { return false }
         hasRetried = true
         stream = nil
+        handler.holdRequest(false)
         handler.forward(self, cluster: cluster, avoiding: record.tunnel, otherwise: failure)
+        guard !machine.isOver, hasRequestBody else { return true }
+        if body.readableBytes > 0 || machine.requestHasEnded {
+            stream?.send(body, endStream: machine.requestHasEnded)
+        }
         return true
     }
 
     // MARK: Answering
 
     private func respond(_ answer: ResponseHead, _ endStream: Bool) {
+        if answer.status == 101 { return switchProtocols(answer, endStream) }
         var head = answer
         head.fields = HopByHop.removed(from: answer.fields)
-        guard head.status != 101 else { return endInvalid("an upgrade that was not asked for") }
         if !head.isInformational {
             do {
                 let framing = try BodyFraming(response: head.status, fields: head.fields, method: record.method)
@@ -153,20 +220,51 @@ final class FrontExchange: StreamReceiver {
         if head.isInformational {
             // HTTP/1.0 does not know them (RFC 9110 §15.2).
             guard isHTTP11 else { return }
+            handler.gather { output in
+                output.writeHTTP1StatusLine(head.status)
+                output.writeHTTP1Fields(head.fields)
+                output.writeHTTP1HeadEnd()
+            }
         } else {
             record.status = head.status
             self.head = nil
+            replay.giveUp()
+            // The protocol that was offered is declined: nothing follows the request.
+            if upgrade != nil, !endStream { stream?.send(ByteBuffer(), endStream: true) }
+            write(head, endStream: endStream)
         }
-        handler.write(.head(framed(head, endStream: endStream)))
         needsFlush = true
         // The idle timeout may be shorter than what was left of the wait for the head.
         handler.ensureTimer(by: deadline)
         complete(action, trailers: nil)
     }
 
+    /// The application takes the other protocol: from here on bytes pass as they are.
+    private func switchProtocols(_ answer: ResponseHead, _ endStream: Bool) {
+        guard let upgrade, !endStream else { return endInvalid("an upgrade that was not asked for") }
+        guard machine.switchedProtocols(now: .now()) else { return endInvalid("a second final head") }
+        record.status = 101
+        head = nil
+        replay.giveUp()
+        isUpgraded = true
+        clientKeepsAlive = false
+        let chosen = answer.fields.first(name: "upgrade") ?? upgrade
+        let fields = HopByHop.removed(from: answer.fields)
+        handler.gather { output in
+            output.writeHTTP1StatusLine(101)
+            output.writeHTTP1Field("Connection", "upgrade")
+            output.writeHTTP1Field("Upgrade", chosen)
+            output.writeHTTP1Fields(fields)
+            output.writeHTTP1HeadEnd()
+        }
+        needsFlush = true
+        handler.ensureTimer(by: deadline)
+        handler.becomeOpaque()
+    }
+
     private func respond(_ bytes: ByteBuffer, _ endStream: Bool) {
         let size = bytes.readableBytes
-        if machine.hasResponseHead {
+        if machine.hasResponseHead, !isUpgraded {
             guard responseBody?.pass(size) == true, !endStream || responseBody?.mayEnd == true else {
                 return endInvalid("the body is not as long as announced")
             }
@@ -179,13 +277,18 @@ final class FrontExchange: StreamReceiver {
         }
         if size > 0 {
             record.bytesOut += size
-            handler.write(.body(.byteBuffer(bytes)), promise: creditPromise(size))
+            owed += size
+            if isUpgraded { toClient.pass(bytes) }
+            if isChunked { handler.gather { $0.writeHTTP1ChunkLine(size) } }
+            handler.write(bytes)
+            if isChunked { handler.gather { $0.writeHTTP1HeadEnd() } }
             needsFlush = true
         }
         complete(action, trailers: nil)
     }
 
-    private func respond(trailers fields: HTTPHeaders) {
+    private func respond(trailers fields: HeaderFields) {
+        guard !isUpgraded else { return endInvalid("trailers of what is not HTTP") }
         let trailers = HopByHop.trailers(from: fields)
         if machine.hasResponseHead, responseBody?.mayEnd != true {
             return endInvalid("the body is not as long as announced")
@@ -198,7 +301,7 @@ final class FrontExchange: StreamReceiver {
         }
     }
 
-    private func complete(_ action: ExchangeStateMachine.ResponseAction, trailers: HTTPHeaders?) {
+    private func complete(_ action: ExchangeStateMachine.ResponseAction, trailers: HeaderFields?) {
         let reusable: Bool
         switch action {
         case .forwardAndFinish:
@@ -209,24 +312,28 @@ final class FrontExchange: StreamReceiver {
         case .forward, .discard, .fail: return
         }
         needsFlush = false
-        // In this order: writing the end may bring in the next request at once.
-        handler.finished(self)
-        handler.writeEnd(trailers, reusable: reusable, requestEnded: machine.requestHasEnded)
+        if isChunked { handler.gather { $0.writeHTTP1LastChunk(trailers: trailers) } }
+        // Before the next request of the connection may come in.
+        handler.flush()
+        returnCredit()
+        handler.finish(self, reusable: reusable, requestEnded: machine.requestHasEnded || isUpgraded)
     }
 
     /// Credit returns to the cluster once the bytes are with the client's socket, or will never be.
-    private func creditPromise(_ size: Int) -> EventLoopPromise<Void>? {
-        guard let loop = handler.eventLoop else {
+    private func returnCredit() {
+        guard owed > 0 else { return }
+        let size = owed
+        owed = 0
+        handler.whenSent { [self] in
+            machine.progressed(now: .now())
             stream?.consumed(size)
-            return nil
         }
-        let promise = loop.makePromise(of: Void.self)
-        let exchange = NIOLoopBound(self, eventLoop: loop)
-        promise.futureResult.whenComplete { _ in
-            exchange.value.machine.progressed(now: .now())
-            exchange.value.stream?.consumed(size)
-        }
-        return promise
+    }
+
+    /// Tells a client that speaks WebSocket to come again (RFC 6455 §7.4.1, code 1012 of the IANA registry).
+    private func tellRestart() {
+        guard upgrade?.lowercased() == "websocket", toClient.isBetweenFrames else { return }
+        handler.write(WebSocketBoundary.closeFrame(1012))
     }
 
     /// What came from the cluster cannot be an answer to this request.
@@ -242,68 +349,95 @@ final class FrontExchange: StreamReceiver {
             record.failure = failure.code
             record.status = failure.status
             stream?.reset(.cancelled, detail: failure.code)
-            handler.finished(self)
             answer(failure)
         case .abort(let failure):
             record.failure = failure.code
             stream?.reset(.cancelled, detail: failure.code)
-            handler.finished(self)
-            handler.abort()
+            handler.abort(self)
         }
     }
 
     private func answer(_ failure: ExchangeFailure) {
         let answer = FailureAnswer(failure)
-        let reusable = clientKeepsAlive && machine.requestHasEnded
-        var fields = answer.fields
-        if !reusable { fields.add(name: "Connection", value: "close") }
-        handler.write(.head(HTTPResponseHead(version: .http1_1, status: answer.status, headers: fields)))
-        if !isHeadRequest { handler.write(.body(.byteBuffer(answer.body))) }
-        handler.writeEnd(nil, reusable: reusable, requestEnded: machine.requestHasEnded)
+        let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded
+        handler.gather { output in
+            output.writeHTTP1StatusLine(answer.status)
+            output.writeHTTP1Fields(answer.fields)
+            if !reusable { output.writeHTTP1Field("Connection", "close") }
+            output.writeHTTP1HeadEnd()
+            if record.method != "HEAD" { output.writeImmutableBuffer(answer.body) }
+        }
         needsFlush = false
+        handler.finish(self, reusable: reusable, requestEnded: machine.requestHasEnded)
     }
 
-    /// The head as the client's protocol version needs it framed (RFC 9112 §6).
-    private func framed(_ head: ResponseHead, endStream: Bool) -> HTTPResponseHead {
-        let status = HTTPResponseStatus(statusCode: Int(head.status))
-        var result = HTTPResponseHead(version: .http1_1, status: status, headers: head.fields)
-        guard !head.isInformational else { return result }
-        let hasContentLength = head.fields.contains(name: "Content-Length")
-        if status.mayHaveResponseBody, !isHeadRequest, !hasContentLength {
-            if endStream {
-                result.headers.add(name: "Content-Length", value: "0")
-            } else if isHTTP11 {
-                result.headers.add(name: "Transfer-Encoding", value: "chunked")
+    /// Writes the head as the client's protocol version needs it framed (RFC 9112 §6).
+    private func write(_ head: ResponseHead, endStream: Bool) {
+        let mayHaveBody = record.method != "HEAD" && head.status != 204 && head.status != 304
+        let hasLength = head.fields.contains(name: "Content-Length")
+        isChunked = mayHaveBody && !hasLength && !endStream && isHTTP11
+        // Only the end of the connection can end such a body.
+        if mayHaveBody, !hasLength, !endStream, !isHTTP11 { clientKeepsAlive = false }
+        clientKeepsAlive = clientKeepsAlive && handler.keepsAlive
+        handler.gather { output in
+            output.writeHTTP1StatusLine(head.status)
+            output.writeHTTP1Fields(head.fields)
+            if isChunked { output.writeHTTP1Field("Transfer-Encoding", "chunked") }
+            if mayHaveBody, !hasLength, endStream { output.writeHTTP1Field("Content-Length", "0") }
+            if !clientKeepsAlive {
+                output.writeHTTP1Field("Connection", "close")
+            } else if !isHTTP11 {
+                output.writeHTTP1Field("Connection", "keep-alive")
             }
+            output.writeHTTP1HeadEnd()
         }
-        if !isHTTP11, status.mayHaveResponseBody, !isHeadRequest, !result.headers.contains(name: "Content-Length") {
-            // Only the end of the connection can end this body.
-            clientKeepsAlive = false
-        }
-        if !clientKeepsAlive {
-            result.headers.add(name: "Connection", value: "close")
-        } else if !isHTTP11 {
-            result.headers.add(name: "Connection", value: "keep-alive")
-        }
-        return result
     }
 }
 
 @available(*, unavailable)
 extension FrontExchange: Sendable {}
 
-extension HTTPRequestHead {
-    /// Whether the connection is to speak another protocol from here on, as far as the parser can tell.
-    fileprivate var asksForUpgrade: Bool {
-        method == .CONNECT
-            || headers.contains(name: "Upgrade")
-                && headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
+/// What was sent of a request's body, while it is little enough to be kept for another try.
+struct RequestReplay {
+    /// As much as may be sent before the agent grants credit.
+    private static let most = FrameLimits.initialRequestCredit
+
+    /// All that was sent; `nil` once it was too much, or is not needed any more.
+    private(set) var body: ByteBuffer? = ByteBuffer()
+
+    mutating func sent(_ bytes: ByteBuffer) {
+        guard var kept = body else { return }
+        body = nil
+        guard kept.readableBytes + bytes.readableBytes <= Self.most else { return }
+        kept.writeImmutableBuffer(bytes)
+        body = kept
     }
 
+    mutating func giveUp() { body = nil }
+}
+
+extension ResetCode {
+    /// Whether the agent says that it has done nothing about the request.
+    fileprivate var wasNeverProcessed: Bool { self == .refused || self == .overloaded || self == .notAdvertised }
+}
+
+extension HTTP1Request {
     /// Whether the framing says that a body follows (RFC 9112 §6.3).
     fileprivate var hasBody: Bool {
-        if headers.contains(name: "Transfer-Encoding") { return true }
-        guard let length = headers.first(name: "Content-Length") else { return false }
+        if fields.contains(name: "Transfer-Encoding") { return true }
+        guard let length = fields.first(name: "Content-Length") else { return false }
         return length != "0"
+    }
+
+    /// The protocol that the client wants to switch to (RFC 9110 §7.8).
+    ///
+    /// Not HTTP/2: what is inside it would reach the application past this gateway's routes. Not beside a body, whose
+    /// end would be where the other protocol begins.
+    fileprivate var upgrade: String? {
+        guard version == .http11, !hasBody, let upgrade = fields.first(name: "upgrade"),
+            fields.list("connection").contains(where: { $0.lowercased() == "upgrade" }),
+            !upgrade.lowercased().hasPrefix("h2")
+        else { return nil }
+        return upgrade
     }
 }

@@ -1,6 +1,5 @@
 import HTTPExchange
 import NIOCore
-import NIOHTTP1
 import Routing
 import Settings
 import TunnelProtocol
@@ -21,36 +20,44 @@ struct ProxyContext: Sendable {
 
 /// One public connection: reads requests, one at a time, and starts an exchange for each.
 ///
-/// Runs behind NIO's HTTP/1.1 codec and pipelining handler, which holds the next request back until this one is
-/// answered.
+/// What a client sends ahead stays unread, first in `HTTP1RequestReader` and then with the kernel, until the request
+/// before it is answered and the client has taken the answer.
 final class ProxyHandler: ChannelDuplexHandler {
-    typealias InboundIn = HTTPServerRequestPart
-    typealias OutboundIn = HTTPServerResponsePart
-    typealias OutboundOut = HTTPServerResponsePart
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
 
     /// How long a client may go on sending a request that is answered already.
     private static let lingerTime = TimeAmount.seconds(2)
+    /// How long a connection of an ending gateway has to be without a request to be closed: one may be on its way.
+    private static let drainIdleTime = TimeAmount.seconds(1)
 
     private let shared: ProxyContext
     private var context: ChannelHandlerContext?
+    private var reader = HTTP1RequestReader()
+    private var writer = BurstWriter()
     private var exchange: FrontExchange?
     private var client = "unknown"
     private var isTrusted = false
     /// The exchange wants no more of the request for now.
     private var isHeld = false
     private var isReadPending = false
+    private var isReadingParts = false
     private var isClosing = false
-    /// The end of the last answer, while the socket takes nothing more.
-    private var deferredEnd: AnswerEnd?
-    /// The gateway is ending: no request after this one.
-    private var isDraining = false
+    /// The gateway is ending: no request after the next, or the one under way.
+    private var isDraining: Bool
+    /// Nor is one waited for.
+    private var closesWhenIdle = false
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var idleSince = NIODeadline.now()
     /// Bytes of answers that had not reached the socket when the timer last looked.
     private var lastUnsent = 0
 
-    init(shared: ProxyContext) { self.shared = shared }
+    init(shared: ProxyContext, isDraining: Bool = false) {
+        self.shared = shared
+        self.isDraining = isDraining
+    }
 
     // MARK: Channel events
 
@@ -69,23 +76,19 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
-        case .head(let head):
-            guard exchange == nil, !isClosing else { return }
-            start(head, context)
-        case .body(let bytes):
-            exchange?.requestBody(bytes)
-        case .end(let trailers):
-            exchange?.requestEnded(trailers)
-        }
+        // Behind the last answer bytes are read so that they do not destroy it, and thrown away.
+        guard !isClosing else { return }
+        reader.append(unwrapInboundIn(data))
+        readParts()
     }
 
     func read(context: ChannelHandlerContext) {
-        if isHeld {
-            isReadPending = true
-        } else {
-            context.read()
-        }
+        if mayRead { context.read() } else { isReadPending = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { readParts() }
+        context.fireChannelWritabilityChanged()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -94,25 +97,76 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // What the parser refuses is answered with 400 by NIO's error handler; after that the connection is done for.
         exchange?.clientClosed()
         context.close(promise: nil)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event is DrainConnection else { return context.fireUserInboundEventTriggered(event) }
+        guard let drain = event as? ConnectionDrain else { return context.fireUserInboundEventTriggered(event) }
         isDraining = true
-        deferredEnd?.reusable = false
-        if exchange == nil, unsentBytes == 0 { context.close(promise: nil) }
+        switch drain {
+        case .answerAndClose: break
+        case .closeIfIdle:
+            closesWhenIdle = true
+            if exchange == nil { ensureTimer(by: idleSince + Self.drainIdleTime) }
+        case .closeNow:
+            exchange?.gatewayEnds()
+            context.close(promise: nil)
+        }
+    }
+
+    // MARK: Reading
+
+    /// Whether bytes from the client are welcome: not while those that are here wait for an answer before them.
+    private var mayRead: Bool {
+        !isHeld && (reader.bufferedBytes == 0 || exchange?.wantsRequest == true || isClosing)
+    }
+
+    private func readIfWelcome() {
+        guard isReadPending, mayRead else { return }
+        isReadPending = false
+        context?.read()
+    }
+
+    /// Takes the parts of requests that have arrived, as far as there is an exchange to take them.
+    private func readParts() {
+        // An exchange that is over at once comes back here.
+        guard !isReadingParts else { return }
+        isReadingParts = true
+        do throws(HTTP1Error) {
+            while let context, !isClosing, !isHeld, exchange?.wantsRequest ?? context.channel.isWritable,
+                let part = try reader.next()
+            {
+                switch part {
+                case .head(let request): start(request)
+                case .body(let bytes), .opaque(let bytes): exchange?.requestBody(bytes)
+                case .end(let trailers): exchange?.requestEnded(trailers)
+                }
+            }
+        } catch {
+            refuse(error)
+        }
+        isReadingParts = false
+        readIfWelcome()
+    }
+
+    /// What the client sends cannot be understood, and so nothing that follows either.
+    private func refuse(_ error: HTTP1Error) {
+        guard let exchange else {
+            let exchange = FrontExchange(unreadable: error, client: client, handler: self)
+            self.exchange = exchange
+            return exchange.fail(error.failure)
+        }
+        exchange.fail(error.failure)
     }
 
     // MARK: Starting
 
-    private func start(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        let exchange = FrontExchange(head: head, client: client, handler: self)
+    private func start(_ request: HTTP1Request) {
+        let exchange = FrontExchange(request, client: client, handler: self)
         self.exchange = exchange
         do throws(ExchangeFailure) {
-            let target = try RequestTarget(head)
+            let target = try RequestTarget(request)
             exchange.record.host = target.host
             exchange.record.path = String(target.path)
             let route: ServedRoute
@@ -123,11 +177,12 @@ final class ProxyHandler: ChannelDuplexHandler {
             }
             exchange.record.cluster = route.cluster
             let fields = shared.policy.requestFields(
-                head.headers, client: client, isTrusted: isTrusted, scheme: shared.scheme,
+                request.fields, client: client, isTrusted: isTrusted, scheme: shared.scheme,
                 authority: target.authority, routeStrips: route.strippedRequestFields)
             exchange.start(
                 RequestHead(
-                    method: head.method.rawValue, authority: target.authority, target: target.target, fields: fields),
+                    method: request.method, authority: target.authority, target: target.target,
+                    upgrade: exchange.upgrade ?? "", fields: fields),
                 timeouts: route.timeouts)
             forward(exchange, cluster: route.cluster, avoiding: nil, otherwise: .clusterOffline)
             ensureTimer(by: exchange.deadline)
@@ -142,72 +197,66 @@ final class ProxyHandler: ChannelDuplexHandler {
     ) {
         guard let context, let head = exchange.head else { return }
         let loop = context.eventLoop
-        guard let tunnel = shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) else {
-            exchange.fail(failure)
-            return
+        let tunnel: ConnectedTunnel
+        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) {
+        case .tunnel(let chosen): tunnel = chosen
+        case .full: return exchange.fail(.overloaded)
+        case .none: return exchange.fail(failure)
         }
         exchange.record.tunnel = tunnel.id
-        exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.hasRequestBody, receiver: exchange, on: loop))
+        exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.keepsStreamOpen, receiver: exchange, on: loop))
     }
 
     // MARK: The exchange's wishes
 
-    var eventLoop: (any EventLoop)? { context?.eventLoop }
-
-    func write(_ part: HTTPServerResponsePart, promise: EventLoopPromise<Void>? = nil) {
-        guard let context else {
-            promise?.fail(ChannelError.ioOnClosedChannel)
-            return
-        }
-        context.write(wrapOutboundOut(part), promise: promise)
+    func gather(_ body: (inout ByteBuffer) -> Void) {
+        guard context != nil else { return }
+        writer.gather(body)
     }
 
-    func flush() { context?.flush() }
+    func write(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        writer.write(bytes, to: context)
+    }
+
+    func flush() {
+        guard let context else { return }
+        writer.flush(to: context)
+    }
+
+    /// Calls `body` once what was flushed is with the client's socket, or will never be.
+    func whenSent(_ body: @escaping () -> Void) {
+        guard let context else { return body() }
+        context.whenSent(body)
+    }
 
     func holdRequest(_ held: Bool) {
+        guard isHeld != held else { return }
         isHeld = held
-        if !held, isReadPending {
-            isReadPending = false
-            context?.read()
-        }
+        if !held { readParts() }
     }
 
-    /// Writes the end of an answer and closes the connection behind it where it cannot be used again.
+    /// Both sides have agreed to speak another protocol from here on.
+    func becomeOpaque() { reader.becomeOpaque() }
+
+    /// The exchange is over, and its answer written; the connection is closed behind it where it cannot be used again.
     ///
     /// - Parameter requestEnded: whether the client has sent all of its request. Where it has not, the connection is
     ///   read for a while after the answer: closing it over unread bytes would destroy the answer on its way.
-    func writeEnd(_ trailers: HTTPHeaders?, reusable: Bool, requestEnded: Bool) {
-        guard let context else { return }
-        context.flush()
-        let end = AnswerEnd(trailers: trailers, reusable: reusable && !isDraining, requestEnded: requestEnded)
-        guard context.channel.isWritable else {
-            // The next pipelined request begins with the end of this answer: a client that does not read its answers
-            // gets no more of them.
-            deferredEnd = end
-            return
-        }
-        write(end)
-    }
-
-    private func write(_ end: AnswerEnd) {
-        guard let context else { return }
-        guard !end.reusable else {
-            context.writeAndFlush(wrapOutboundOut(.end(end.trailers)), promise: nil)
-            return
+    func finish(_ exchange: FrontExchange, reusable: Bool, requestEnded: Bool) {
+        log(exchange)
+        guard let context, self.exchange === exchange else { return }
+        self.exchange = nil
+        idleSince = .now()
+        isHeld = false
+        if reusable, !isDraining {
+            flush()
+            return readParts()
         }
         isClosing = true
+        flush()
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(.end(end.trailers))).whenComplete { _ in
-            handler.value.answered(requestEnded: end.requestEnded)
-        }
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable, let end = deferredEnd {
-            deferredEnd = nil
-            write(end)
-        }
-        context.fireChannelWritabilityChanged()
+        context.whenSent { handler.value.answered(requestEnded: requestEnded) }
     }
 
     /// The last answer is with the socket.
@@ -218,26 +267,32 @@ final class ProxyHandler: ChannelDuplexHandler {
         let channel = context.channel
         let linger = context.eventLoop.scheduleTask(in: Self.lingerTime) { channel.close(promise: nil) }
         channel.closeFuture.whenComplete { _ in linger.cancel() }
+        readIfWelcome()
     }
 
-    /// Bytes of answers that have not reached the socket.
-    private var unsentBytes: Int { (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
-
-    /// The exchange is over.
-    func finished(_ exchange: FrontExchange) {
-        exchange.record.duration = .now() - exchange.started
-        shared.accessLog.record(exchange.record)
-        guard self.exchange === exchange else { return }
-        self.exchange = nil
-        idleSince = .now()
-        holdRequest(false)
-    }
-
-    /// Breaks the connection behind what was written: the client must see that the answer is incomplete.
-    func abort() {
-        context?.flush()
+    /// The exchange is over, and the client must see that its answer is incomplete.
+    func abort(_ exchange: FrontExchange) {
+        log(exchange)
+        if self.exchange === exchange { self.exchange = nil }
+        isClosing = true
+        flush()
         context?.close(promise: nil)
     }
+
+    /// The exchange is over because the client is gone.
+    func forget(_ exchange: FrontExchange) {
+        log(exchange)
+        if self.exchange === exchange { self.exchange = nil }
+    }
+
+    private func log(_ exchange: FrontExchange) {
+        exchange.record.duration = .now() - exchange.started
+        shared.accessLog.record(exchange.record)
+    }
+
+    var eventLoop: (any EventLoop)? { context?.eventLoop }
+    /// Whether the connection can carry another request, as far as the gateway is concerned.
+    var keepsAlive: Bool { !isDraining }
 
     // MARK: Time
 
@@ -262,99 +317,16 @@ final class ProxyHandler: ChannelDuplexHandler {
             exchange.checkDeadline()
         } else {
             // A client that still takes the end of its answer, however slowly, is not idle.
-            let unsent = unsentBytes
+            let unsent = context.unsentBytes
             if unsent > 0, unsent != lastUnsent { idleSince = .now() }
             lastUnsent = unsent
-            guard NIODeadline.now() - idleSince < shared.keepAlive else { return context.close(promise: nil) }
+            guard NIODeadline.now() - idleSince < keepAlive else { return context.close(promise: nil) }
         }
-        schedule(at: max(exchange?.deadline ?? idleSince + shared.keepAlive, .now() + .milliseconds(10)))
+        schedule(at: max(exchange?.deadline ?? idleSince + keepAlive, .now() + .milliseconds(10)))
     }
+
+    private var keepAlive: TimeAmount { closesWhenIdle ? Self.drainIdleTime : shared.keepAlive }
 }
 
 @available(*, unavailable)
 extension ProxyHandler: Sendable {}
-
-/// How an answer ends.
-private struct AnswerEnd {
-    var trailers: HTTPHeaders?
-    /// Whether the connection may carry another request.
-    var reusable: Bool
-    /// Whether the client has sent all of its request.
-    var requestEnded: Bool
-}
-
-/// Where a request wants to go (RFC 9112 §3.2, §3.2.2).
-struct RequestTarget {
-    /// As the client sent it; what the application sees as `Host`.
-    var authority: String
-    /// As routes are looked up.
-    var host: String
-    /// Path and query, untouched.
-    var target: String
-
-    init(_ head: HTTPRequestHead) throws(ExchangeFailure) {
-        let codings = head.headers["Transfer-Encoding"]
-        guard codings.isEmpty || codings.count == 1 && codings[0].lowercased() == "chunked" else {
-            throw .badRequest("its Transfer-Encoding is not chunked alone")
-        }
-        let hosts = head.headers["Host"]
-        guard hosts.count <= 1 else { throw .badRequest("it has more than one Host field") }
-        if head.uri.utf8.first == UInt8(ascii: "/") || head.uri == "*" {
-            guard let host = hosts.first else { throw .badRequest("it has no Host field") }
-            authority = host
-            target = head.uri
-        } else if let scheme = head.uri.range(of: "://"), head.method != .CONNECT {
-            let rest = head.uri[scheme.upperBound...]
-            let end = rest.utf8.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? rest.endIndex
-            authority = String(rest[..<end])
-            let path = rest[end...]
-            target = path.utf8.first == UInt8(ascii: "/") ? String(path) : "/" + path
-        } else {
-            throw .badRequest("its target is neither a path nor a URL")
-        }
-        host = RequestHost.normalize(authority)
-        guard !host.isEmpty else { throw .badRequest("it names no host") }
-        guard Self.isAuthority(authority) else { throw .badRequest("its Host is not a host with an optional port") }
-        guard FieldSyntax.isTarget(target) else { throw .badRequest("its target has a space or a control character") }
-    }
-
-    /// `host [":" port]` (RFC 9110 §7.2): what is looked up must be all there is.
-    private static func isAuthority(_ authority: String) -> Bool {
-        var rest = authority.utf8[...]
-        if rest.first == UInt8(ascii: "[") {
-            guard let end = rest.firstIndex(of: UInt8(ascii: "]")) else { return false }
-            rest = rest[rest.index(after: end)...]
-        } else {
-            rest = rest.drop { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                    UInt8(ascii: "*"), 0x80...:
-                    true
-                default: false
-                }
-            }
-        }
-        guard rest.first == UInt8(ascii: ":") else { return rest.isEmpty }
-        return rest.count <= 6 && rest.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
-    }
-
-    /// Without the query.
-    var path: Substring {
-        guard let query = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return target[...] }
-        return target[..<query]
-    }
-}
-
-extension StringProtocol {
-    /// The first place of an ASCII text, without Foundation.
-    fileprivate func range(of text: StaticString) -> Range<Index>? {
-        let wanted = Array("\(text)".utf8)
-        var start = utf8.startIndex
-        while start != utf8.endIndex {
-            if utf8[start...].starts(with: wanted) { return start..<utf8.index(start, offsetBy: wanted.count) }
-            start = utf8.index(after: start)
-        }
-        return nil
-    }
-}

@@ -68,8 +68,11 @@ package struct HostnameClaims {
     ///
     /// An agent has several replicas, one of which leads and publishes. A new leader begins with `sync`; what the old one
     /// still sends after it is refused. As long as a cluster has sent no `sync`, every tunnel may add routes.
+    ///
+    /// - Parameter allowed: the names that what let the tunnel in allows beside the cluster's own.
     package mutating func apply(
-        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String, now: NIODeadline
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String,
+        allowed: AllowedHostnames = .all, now: NIODeadline
     ) throws(NotPublisher) -> Change {
         var result = nextChange()
         var touched: Set<Hostname> = []
@@ -88,11 +91,22 @@ package struct HostnameClaims {
             for key in advertisedKeys(of: cluster) where !wanted.contains(key) {
                 remove(key, of: cluster, &touched)
             }
-            for route in change.routes { put(route, of: cluster, &result, &touched) }
+            for route in change.routes { put(route, of: cluster, allowed, &result, &touched) }
         case .put:
-            for route in change.routes { put(route, of: cluster, &result, &touched) }
+            for route in change.routes { put(route, of: cluster, allowed, &result, &touched) }
         }
         settle(touched, &result)
+        return result
+    }
+
+    /// Fewer names than before are allowed to the tunnel: if the cluster's routes came through it, those on other names
+    /// are not served from here on, whatever the agent does.
+    package mutating func restrict(_ cluster: String, tunnel: String, to allowed: AllowedHostnames) -> Change {
+        var result = nextChange()
+        if let publisher = clusters[cluster]?.publisher, publisher != tunnel { return result }
+        for host in Array((keys[cluster] ?? [:]).keys) where !allowed.allows(host) && !isOwn(host, of: cluster) {
+            withdraw(host, from: cluster, &result)
+        }
         return result
     }
 
@@ -130,7 +144,8 @@ package struct HostnameClaims {
     }
 
     private mutating func put(
-        _ route: Route, of cluster: String, _ result: inout Change, _ touched: inout Set<Hostname>
+        _ route: Route, of cluster: String, _ allowed: AllowedHostnames, _ result: inout Change,
+        _ touched: inout Set<Hostname>
     ) {
         let host = route.host
         guard
@@ -149,6 +164,16 @@ package struct HostnameClaims {
         if let previous { clusters[cluster]?.digest.remove(previous) }
         clusters[cluster]?.digest.insert(route)
         keys[cluster, default: [:]][host, default: []].insert(route.key)
+        guard allowed.allows(host) || isOwn(host, of: cluster) else {
+            withdraw(host, from: cluster, &result)
+            result.rejected.append(
+                .init(
+                    route,
+                    RouteRefusal(
+                        reason: "HostnameNotAllowed",
+                        message: "\(host) is not among the host names allowed to this cluster")))
+            return
+        }
         claimants[host, default: []].insert(cluster)
 
         if let refusal = refusal(of: host, to: cluster) {
@@ -172,6 +197,16 @@ package struct HostnameClaims {
         if owners[key.host] == cluster { touched.insert(key.host) }
     }
 
+    /// The cluster may not serve the name, or not any more.
+    private mutating func withdraw(_ host: Hostname, from cluster: String, _ result: inout Change) {
+        claimants[host]?.remove(cluster)
+        if claimants[host]?.isEmpty == true { claimants[host] = nil }
+        guard owners[host] == cluster else { return }
+        owners[host] = nil
+        result.hosts[host] = []
+        result.contenders.formUnion(claimants[host] ?? [])
+    }
+
     /// Releases names without routes and builds the documents of the hosts that changed.
     private mutating func settle(_ touched: Set<Hostname>, _ result: inout Change) {
         for host in touched {
@@ -185,11 +220,15 @@ package struct HostnameClaims {
         }
     }
 
+    /// Whether the name is `<cluster>.<gateway domain>` or below it.
+    private func isOwn(_ host: Hostname, of cluster: String) -> Bool {
+        let own = "\(cluster).\(gatewayDomain)"
+        return host.text == own || host.text.hasSuffix("." + own)
+    }
+
     private func refusal(of host: Hostname, to cluster: String) -> RouteRefusal? {
-        let suffix = "." + gatewayDomain.text
-        if host == gatewayDomain || host.text.hasSuffix(suffix) {
-            let own = cluster + suffix
-            guard host.text == own || host.text.hasSuffix("." + own) else {
+        if host == gatewayDomain || host.text.hasSuffix("." + gatewayDomain.text) {
+            guard isOwn(host, of: cluster) else {
                 return RouteRefusal(
                     reason: "HostnameConflict",
                     message: "names under \(gatewayDomain) belong to the cluster they are named after")

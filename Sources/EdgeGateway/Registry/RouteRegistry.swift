@@ -21,13 +21,27 @@ package struct RouteRegistry: Service {
 
     /// Takes one message in that came through a tunnel. When this returns, requests are routed by it. Throws
     /// `HostnameClaims.NotPublisher`.
+    ///
+    /// - Parameter allowed: the names that what let the tunnel in allows.
     func apply(
-        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String, allowed: AllowedHostnames
     ) async throws -> HostnameClaims.Change {
-        let result = try await store.apply(change, from: cluster, tunnel: tunnel)
+        let result = try await store.apply(change, from: cluster, tunnel: tunnel, allowed: allowed)
         spread(result)
         try await report(cluster)
         return result
+    }
+
+    /// The names allowed to a tunnel have changed. What it may not serve any more ends at once; what it may serve now
+    /// comes with the routes that its agent is asked for.
+    func restrict(_ cluster: String, tunnel: String, to allowed: AllowedHostnames) async {
+        do {
+            spread(try await store.restrict(cluster, tunnel: tunnel, to: allowed))
+            try await report(cluster)
+        } catch {
+            logger.error(
+                "Routes could not be restricted", metadata: ["tunnel": "\(tunnel)", "error": "\(error)"])
+        }
     }
 
     /// A tunnel is gone.

@@ -7,8 +7,10 @@ package import TunnelProtocol
 package protocol RouteStore: Sendable {
     /// Takes one message of a cluster in, with its verdicts. Throws `HostnameClaims.NotPublisher`.
     func apply(
-        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String, allowed: AllowedHostnames
     ) async throws -> HostnameClaims.Change
+    /// Fewer names than before are allowed to a tunnel.
+    func restrict(_ cluster: String, tunnel: String, to allowed: AllowedHostnames) async throws -> HostnameClaims.Change
     /// A tunnel is gone.
     func ended(tunnel: String, of cluster: String) async throws
     /// Keeps the cluster's routes for another time to live. Returns the digest of what it advertises here.
@@ -30,9 +32,13 @@ package final class InMemoryRouteStore: RouteStore {
     }
 
     package func apply(
-        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String
+        _ change: GatewaySession.RouteChange, from cluster: String, tunnel: String, allowed: AllowedHostnames
     ) throws -> HostnameClaims.Change {
-        try claims.withLock { try $0.apply(change, from: cluster, tunnel: tunnel, now: .now()) }
+        try claims.withLock { try $0.apply(change, from: cluster, tunnel: tunnel, allowed: allowed, now: .now()) }
+    }
+
+    package func restrict(_ cluster: String, tunnel: String, to allowed: AllowedHostnames) -> HostnameClaims.Change {
+        claims.withLock { $0.restrict(cluster, tunnel: tunnel, to: allowed) }
     }
 
     package func ended(tunnel: String, of cluster: String) {

@@ -9,12 +9,18 @@ package struct ConnectedTunnel: Sendable {
     package var tunnel: Tunnel
     /// The agent's process, as its hello names it.
     package var agentID: String
+    /// Which of the agent's tunnels this is, as its hello says.
+    package var number: Int
 
-    package init(id: String, tunnel: Tunnel, agentID: String) {
+    package init(id: String, tunnel: Tunnel, agentID: String, number: Int = 0) {
         self.id = id
         self.tunnel = tunnel
         self.agentID = agentID
+        self.number = number
     }
+
+    /// Whether this is the same tunnel of the same agent, dialled anew.
+    func takesThePlace(of older: ConnectedTunnel) -> Bool { agentID == older.agentID && number == older.number }
 }
 
 /// The tunnels of this instance by cluster, read synchronously by the data path.
@@ -29,18 +35,40 @@ package final class TunnelRegistry: Sendable {
 
     package init() {}
 
-    /// A tunnel of the cluster: one on the given event loop if there is one, otherwise each in its turn.
+    /// What `choose` found.
+    package enum Chosen {
+        /// A stream is expected on it from now on.
+        case tunnel(ConnectedTunnel)
+        /// There are tunnels, and each has as many streams as it may.
+        case full
+        case none
+    }
+
+    /// The tunnel of the cluster that is to carry the next request of a connection on the given event loop, as
+    /// `TunnelChoice` decides; of equally busy ones each in its turn.
     ///
-    /// - Parameter avoiding: a tunnel that has just refused.
-    package func choose(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> ConnectedTunnel? {
+    /// - Parameter avoiding: a tunnel that has just refused, or failed.
+    package func choose(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> Chosen {
         state.withLock { state in
-            guard let all = state.tunnels[cluster] else { return nil }
-            let candidates = avoiding == nil ? all : all.filter { $0.id != avoiding }
-            guard let first = candidates.first else { return nil }
-            guard candidates.count > 1 else { return first }
-            if let near = candidates.first(where: { $0.tunnel.eventLoop === loop }) { return near }
+            guard let all = state.tunnels[cluster] else { return .none }
             state.turn &+= 1
-            return candidates[Int(UInt(bitPattern: state.turn) % UInt(candidates.count))]
+            let start = Int(UInt(bitPattern: state.turn) % UInt(all.count))
+            var choice = TunnelChoice()
+            for offset in 0..<all.count {
+                let index = (start + offset) % all.count
+                guard all[index].id != avoiding else { continue }
+                let tunnel = all[index].tunnel
+                let vitals = tunnel.vitals
+                choice.consider(
+                    index,
+                    .init(
+                        openStreams: vitals.openStreams, maxStreams: vitals.maxStreams,
+                        takesStreams: vitals.takesStreams, isNear: tunnel.eventLoop === loop))
+            }
+            guard let chosen = choice.chosen else { return choice.sawFull ? .full : .none }
+            // Counted at once: the tunnel may live on another event loop, and others choose meanwhile.
+            all[chosen].tunnel.vitals.expectStream()
+            return .tunnel(all[chosen])
         }
     }
 
@@ -49,16 +77,16 @@ package final class TunnelRegistry: Sendable {
         state.withLock { $0.tunnels[cluster]?.first }
     }
 
-    /// Puts a tunnel into the rotation, in place of an older one of the same agent: an agent dials anew only when it
-    /// has lost its tunnel, which may look alive from here for a while.
+    /// Puts a tunnel into the rotation, in place of an older one of the same agent and number: an agent dials that
+    /// number anew only when it has lost its tunnel, which may look alive from here for a while, or gives it up.
     ///
     /// - Returns: the tunnels that left the rotation.
     @discardableResult
     package func add(_ tunnel: ConnectedTunnel, of cluster: String) -> [ConnectedTunnel] {
         let (superseded, count) = state.withLock { state in
             var all = state.tunnels[cluster] ?? []
-            let superseded = all.filter { $0.agentID == tunnel.agentID }
-            all.removeAll { $0.agentID == tunnel.agentID }
+            let superseded = all.filter { tunnel.takesThePlace(of: $0) }
+            all.removeAll { tunnel.takesThePlace(of: $0) }
             all.append(tunnel)
             state.tunnels[cluster] = all
             return (superseded, all.count)

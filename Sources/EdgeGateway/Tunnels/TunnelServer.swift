@@ -1,9 +1,8 @@
 package import Logging
 package import NIOCore
-import NIOHTTP1
-package import NIOSSL
 import ServiceLifecycle
 package import Settings
+import Synchronization
 import TunnelProtocol
 package import TunnelTransport
 
@@ -11,25 +10,29 @@ package import TunnelTransport
 package struct TunnelServer: Service {
     package struct Configuration: Sendable {
         package var listen: HostAndPort
-        /// `nil` for plain text.
-        package var tls: NIOSSLContext?
+        /// For new connections; `nil` for plain text.
+        package var tls: AgentTLS?
         package var instanceID: String
         package var gatewayDomain: String
         package var heartbeatInterval: Duration
+        /// Names the store of routes, for agents whose tunnels reach several gateways; nil: all gateways share one.
+        package var registry: String?
         package var tunnel: TunnelConfiguration
-        package var shutdownGrace: Duration
+        /// Whether another process may listen on the same port, too (`SO_REUSEPORT`).
+        package var reusePort: Bool
 
         package init(
-            listen: HostAndPort, tls: NIOSSLContext?, instanceID: String, gatewayDomain: String,
-            heartbeatInterval: Duration, tunnel: TunnelConfiguration, shutdownGrace: Duration
+            listen: HostAndPort, tls: AgentTLS?, instanceID: String, gatewayDomain: String,
+            heartbeatInterval: Duration, registry: String? = nil, tunnel: TunnelConfiguration, reusePort: Bool = false
         ) {
             self.listen = listen
             self.tls = tls
             self.instanceID = instanceID
             self.gatewayDomain = gatewayDomain
             self.heartbeatInterval = heartbeatInterval
+            self.registry = registry
             self.tunnel = tunnel
-            self.shutdownGrace = shutdownGrace
+            self.reusePort = reusePort
         }
     }
 
@@ -37,33 +40,45 @@ package struct TunnelServer: Service {
     private static let mostTunnels = 64
 
     private let configuration: Configuration
-    private let directory: ClusterDirectory
+    private let authenticator: TunnelAuthenticator
+    private let authenticated: AuthenticatedTunnels
     private let registry: RouteRegistry
     private let tunnels: TunnelRegistry
+    private let drain: GatewayDrain
+    private let warmUp: WarmUp
+    private let open = OpenTunnels()
+    private let metrics: GatewayTunnelMetrics
     private let group: any EventLoopGroup
     private let logger: Logger
     private let onListening: @Sendable (SocketAddress) -> Void
 
     package init(
-        configuration: Configuration, directory: ClusterDirectory, registry: RouteRegistry, tunnels: TunnelRegistry,
-        group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
+        configuration: Configuration, authenticator: TunnelAuthenticator, authenticated: AuthenticatedTunnels,
+        registry: RouteRegistry, tunnels: TunnelRegistry, drain: GatewayDrain, warmUp: WarmUp,
+        metrics: GatewayTunnelMetrics, group: any EventLoopGroup, logger: Logger,
+        onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         self.configuration = configuration
-        self.directory = directory
+        self.authenticator = authenticator
+        self.authenticated = authenticated
         self.registry = registry
         self.tunnels = tunnels
+        self.drain = drain
+        self.warmUp = warmUp
+        self.metrics = metrics
         self.group = group
         self.logger = logger
         self.onListening = onListening
     }
 
-    /// Serves until graceful shutdown: then no tunnel is accepted any more, open ones are drained, and what has not
-    /// ended within the grace time is closed.
+    /// Serves until graceful shutdown: then no tunnel is accepted any more, and open ones tell their agents, carry
+    /// requests until the front door is done, are drained, and closed within the grace time.
     package func run() async throws {
         let (accepted, admission) = AsyncStream.makeStream(of: TunnelSession.self)
+        let tls = configuration.tls
         let listener = try await TunnelAcceptor.bind(
-            host: configuration.listen.host, port: configuration.listen.port, tls: configuration.tls,
-            admission: Admission(server: self, sessions: admission), group: group)
+            host: configuration.listen.host, port: configuration.listen.port, tls: { tls?.context },
+            reusePort: configuration.reusePort, admission: Admission(server: self, sessions: admission), group: group)
         logger.info(
             "Listening",
             metadata: ["listener": "agent", "address": "\(listener.localAddress.map(\.shown) ?? "")"])
@@ -72,8 +87,13 @@ package struct TunnelServer: Service {
             await withTaskCancellationHandler {
                 await withDiscardingTaskGroup { sessions in
                     for await session in accepted { sessions.addTask { await session.run() } }
+                    let schedule = drain.begin()
                     try? await listener.close().get()
-                    drain()
+                    for tunnel in open.all { tunnel.announceDrain(detail: "shutting down") }
+                    await drain.waitForFrontDoor(schedule)
+                    // All, not only those in the rotation: one that its agent drains, or that never said hello, must
+                    // not outlast the grace time either.
+                    for tunnel in open.all { tunnel.drainAndClose(within: schedule.streams - .now()) }
                 }
             } onCancel: {
                 admission.finish()
@@ -83,42 +103,39 @@ package struct TunnelServer: Service {
         }
     }
 
-    /// Lets every tunnel end; their sessions end with them.
-    private func drain() {
-        for tunnel in tunnels.all { tunnel.tunnel.drainAndClose(within: TimeAmount(configuration.shutdownGrace)) }
-    }
-
-    fileprivate func session(for cluster: String) -> TunnelSession {
+    fileprivate func session(for proved: TunnelIdentity) -> TunnelSession {
         let id = String(UInt64.random(in: .min ... .max), radix: 16)
         let identity = GatewaySession.Identity(
-            clusterUUID: cluster, instanceID: configuration.instanceID, tunnelID: id,
+            clusterUUID: proved.cluster, instanceID: configuration.instanceID, tunnelID: id,
             gatewayDomain: configuration.gatewayDomain,
-            heartbeatIntervalMilliseconds: Int(configuration.heartbeatInterval / .milliseconds(1)))
-        return TunnelSession(identity: identity, registry: registry, tunnels: tunnels, logger: logger)
+            heartbeatIntervalMilliseconds: Int(configuration.heartbeatInterval / .milliseconds(1)),
+            canaryIntervalMilliseconds: configuration.tunnel.canaryInterval.map { Int($0.nanoseconds / 1_000_000) },
+            registry: configuration.registry)
+        return TunnelSession(
+            identity: identity, proved: proved, authenticator: authenticator, registry: registry, tunnels: tunnels,
+            metrics: metrics, warmUp: warmUp, canaryTimeout: configuration.tunnel.canaryTimeout, logger: logger)
     }
 
-    /// Lets agents in by their token.
+    /// Lets agents in by their token or certificate.
     private struct Admission: TunnelAdmission {
         let server: TunnelServer
         let sessions: AsyncStream<TunnelSession>.Continuation
 
-        func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<TunnelSession, TunnelRefusal> {
-            guard let token = TunnelHandshake.bearerToken(head.headers) else {
-                return .failure(TunnelRefusal(.unauthorized, "a bearer token is required"))
+        func admit(_ request: TunnelRequest) -> EventLoopFuture<TunnelSession> {
+            server.authenticator.authenticate(request).flatMapThrowing { proved in
+                guard server.tunnels.count(of: proved.cluster) < TunnelServer.mostTunnels else {
+                    throw TunnelRefusal(.overloaded, "the cluster has as many tunnels as allowed", retryAfter: 30)
+                }
+                return server.session(for: proved)
             }
-            guard let cluster = server.directory.cluster(token: token) else {
-                return .failure(TunnelRefusal(.unauthorized, "the token belongs to no cluster"))
-            }
-            guard server.tunnels.count(of: cluster) < TunnelServer.mostTunnels else {
-                return .failure(
-                    TunnelRefusal(.overloaded, "the cluster has as many tunnels as allowed", retryAfter: 30))
-            }
-            return .success(server.session(for: cluster))
         }
 
         func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?) {
-            server.logger.warning(
-                "Tunnel refused",
+            server.authenticator.metrics.refused(refusal)
+            // Those that a limit refuses come in crowds.
+            let isLimited = refusal.kind == .tooManyAttempts || refusal.kind == .tooManyAtOnce
+            server.logger.log(
+                level: isLimited ? .debug : .warning, "Tunnel refused",
                 metadata: ["reason": "\(refusal)", "remote": "\(remote.map(\.shown) ?? "")"])
         }
 
@@ -130,7 +147,10 @@ package struct TunnelServer: Service {
             _ tunnel: Tunnel, identity session: TunnelSession, observer: any TunnelObserver,
             from remote: SocketAddress?
         ) {
+            server.authenticator.metrics.accepted()
             session.started(tunnel)
+            server.open.add(tunnel)
+            server.authenticated.add(tunnel, session.proved, id: session.id)
             guard case .enqueued = sessions.yield(session) else {
                 tunnel.close(.goingAway)
                 return
@@ -142,6 +162,19 @@ package struct TunnelServer: Service {
                     "remote": "\(remote.map(\.shown) ?? "")",
                 ])
         }
+    }
+}
+
+/// The tunnels whose connection is open, whatever their agents have said.
+private final class OpenTunnels: Sendable {
+    private let tunnels = Mutex<[ObjectIdentifier: Tunnel]>([:])
+
+    var all: [Tunnel] { tunnels.withLock { Array($0.values) } }
+
+    func add(_ tunnel: Tunnel) {
+        let id = ObjectIdentifier(tunnel)
+        tunnels.withLock { $0[id] = tunnel }
+        tunnel.channel.closeFuture.whenComplete { [self] _ in tunnels.withLock { $0[id] = nil } }
     }
 }
 

@@ -21,8 +21,14 @@ final class TunnelSession: TunnelObserver {
     }
 
     private let identity: GatewaySession.Identity
+    /// What the handshake proved.
+    let proved: TunnelIdentity
+    private let authenticator: TunnelAuthenticator
     private let registry: RouteRegistry
     private let tunnels: TunnelRegistry
+    private let metrics: GatewayTunnelMetrics
+    private let warmUp: WarmUp
+    private let canaryTimeout: TimeAmount
     private let logger: Logger
     private let tunnel = Mutex<Tunnel?>(nil)
     private let inbox: AsyncStream<Event>
@@ -31,8 +37,17 @@ final class TunnelSession: TunnelObserver {
     var cluster: String { identity.clusterUUID }
     var id: String { identity.tunnelID }
 
-    init(identity: GatewaySession.Identity, registry: RouteRegistry, tunnels: TunnelRegistry, logger: Logger) {
+    init(
+        identity: GatewaySession.Identity, proved: TunnelIdentity, authenticator: TunnelAuthenticator,
+        registry: RouteRegistry, tunnels: TunnelRegistry, metrics: GatewayTunnelMetrics, warmUp: WarmUp,
+        canaryTimeout: TimeAmount, logger: Logger
+    ) {
+        self.metrics = metrics
+        self.warmUp = warmUp
+        self.canaryTimeout = canaryTimeout
         self.identity = identity
+        self.proved = proved
+        self.authenticator = authenticator
         self.registry = registry
         self.tunnels = tunnels
         var logger = logger
@@ -67,6 +82,10 @@ final class TunnelSession: TunnelObserver {
 
     func tunnelClosed(_ reason: TunnelCloseReason) {
         tunnels.remove(id, of: cluster)
+        metrics.ended(id, of: cluster, reason)
+        if case .unresponsive = reason {
+            logger.warning("Tunnel canary failed", metadata: ["reason": "\(reason)"])
+        }
         logger.info("Tunnel closed", metadata: ["reason": "\(reason)"])
         post.finish()
     }
@@ -98,19 +117,31 @@ final class TunnelSession: TunnelObserver {
                     "Control message refused", metadata: ["code": "\(error.code)", "detail": "\(error.message)"])
             }
             send(message, tunnel)
-        case .establish(let welcome, let agentID, let agentVersion, let maxStreams):
-            tunnel.limitStreams(to: maxStreams)
+        case .establish(let welcome, let hello):
+            tunnel.limitStreams(to: hello.maxStreams)
             send(welcome, tunnel)
             let superseded = tunnels.add(
-                ConnectedTunnel(id: id, tunnel: tunnel, agentID: agentID), of: cluster)
+                ConnectedTunnel(id: id, tunnel: tunnel, agentID: hello.agentID, number: hello.tunnel), of: cluster)
             for old in superseded {
                 logger.info("Tunnel superseded", metadata: ["superseded": "\(old.id)"])
                 old.tunnel.drainAndClose(within: Self.supersededGrace)
             }
+            metrics.established(id, of: cluster, tunnel.vitals)
+            warmUp.connected(cluster)
+            if let interval = identity.canaryIntervalMilliseconds {
+                tunnel.startCanaries(every: .milliseconds(Int64(interval)), timeout: canaryTimeout)
+            }
             logger.info(
-                "Tunnel established", metadata: ["agent": "\(agentID)", "agent_version": "\(agentVersion)"])
+                "Tunnel established",
+                metadata: [
+                    "agent": "\(hello.agentID)", "agent_version": "\(hello.agentVersion)",
+                    "number": .stringConvertible(hello.tunnel),
+                ])
             // It may have ended meanwhile: then nobody else takes it out of the rotation.
-            if !tunnel.channel.isActive { tunnels.remove(id, of: cluster) }
+            if !tunnel.channel.isActive {
+                tunnels.remove(id, of: cluster)
+                metrics.ended(id, of: cluster, .disconnected)
+            }
         case .apply(let change):
             await apply(change, &session, tunnel)
         case .refresh(let heartbeat):
@@ -140,7 +171,9 @@ final class TunnelSession: TunnelObserver {
                 "routes": .stringConvertible(change.routes.count + change.rejected.count),
             ])
         do {
-            let result = try await registry.apply(change, from: cluster, tunnel: id)
+            let result = try await registry.apply(
+                change, from: cluster, tunnel: id, allowed: authenticator.hostnames(of: proved))
+            warmUp.synced(cluster)
             await carryOut(
                 session.applied(change, accepted: result.accepted, rejected: result.rejected), &session, tunnel)
         } catch is HostnameClaims.NotPublisher {

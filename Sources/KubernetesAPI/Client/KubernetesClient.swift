@@ -135,7 +135,8 @@ package final class KubernetesClient: Sendable {
                     hasRenewed = true
                     continue
                 }
-                if [.unauthorized, .connection].contains(error.kind), !hasReconnected, await hasReplaced(connection),
+                if [.unauthorized, .connection, .timeout].contains(error.kind), !hasReconnected,
+                    await hasReplaced(connection),
                     request.isIdempotent || !error.mayHaveBeenProcessed
                 {
                     (hasReconnected, hasRenewed) = (true, false)
@@ -169,7 +170,7 @@ package final class KubernetesClient: Sendable {
         outgoing.method = request.method
         outgoing.headers.add(name: "Accept", value: "application/json")
         outgoing.headers.add(name: "User-Agent", value: userAgent)
-        if configuration.tlsServerName != nil {
+        if configuration.tlsServerDNSName != nil {
             outgoing.headers.add(name: "Host", value: configuration.server.hostAndPort)
         }
         if let header = authorization.header { outgoing.headers.add(name: "Authorization", value: header) }
@@ -256,10 +257,31 @@ extension KubernetesConfiguration {
         // Shorter than the 90 s after which the API server closes idle connections, so that none is used in the moment
         // of its end.
         settings.connectionPool.idleTimeout = .seconds(60)
-        if let name = tlsServerName { settings.dnsOverride = [name: server.host] }
-        if let proxy { settings.proxy = .server(host: proxy.host, port: proxy.port) }
-        settings.http1_1ConnectionDebugInitializer = { channel in KeepAlive.enable(on: channel) }
+        if let name = tlsServerDNSName { settings.dnsOverride = [name: server.host] }
+        settings.proxy = proxy?.httpClientProxy
+        let address = addressToVerify
+        // Called when the handshake is over, before the first request.
+        settings.http1_1ConnectionDebugInitializer = { channel in
+            guard let address, let problem = ServerCertificateCheck.problem(of: channel, address: address) else {
+                return KeepAlive.enable(on: channel)
+            }
+            // Not before the client knows that this connection has come to nothing.
+            channel.eventLoop.execute { channel.close(promise: nil) }
+            return channel.eventLoop.makeFailedFuture(problem)
+        }
         return settings
+    }
+}
+
+extension ProxyAddress {
+    fileprivate var httpClientProxy: HTTPClient.Configuration.Proxy {
+        switch kind {
+        case .socks: .socksServer(host: host, port: port)
+        case .http:
+            .server(
+                host: host, port: port,
+                authorization: login.map { .basic(username: $0.name, password: $0.password) })
+        }
     }
 }
 

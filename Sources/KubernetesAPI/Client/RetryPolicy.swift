@@ -21,7 +21,7 @@ package struct RetryPolicy: Hashable, Sendable {
     /// No repetition.
     package static let never = RetryPolicy(attempts: 1)
 
-    enum Decision: Hashable {
+    package enum Decision: Hashable {
         case retry(after: Duration)
         case giveUp
     }
@@ -35,7 +35,7 @@ package struct RetryPolicy: Hashable, Sendable {
     ///
     /// `random` in 0..<1 spreads the waits: half of the backoff is fixed, half is random, so that many clients do not
     /// come back together and none comes back at once.
-    func decide(attempt: Int, error: KubernetesError, isIdempotent: Bool, random: Double) -> Decision {
+    package func decide(attempt: Int, error: KubernetesError, isIdempotent: Bool, random: Double) -> Decision {
         guard attempt < attempts, error.isRetryable, isIdempotent || !error.mayHaveBeenProcessed else { return .giveUp }
         var delay = initialDelay
         for _ in 1..<max(attempt, 1) where delay < maximumDelay { delay *= 2 }

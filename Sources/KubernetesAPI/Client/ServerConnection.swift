@@ -12,14 +12,16 @@ final class ServerConnection: Sendable {
     /// Connects to nothing yet. Throws `KubernetesConfigurationError` if certificates or keys are unusable.
     init(_ configuration: KubernetesConfiguration, requestTimeout: Duration, time: MonotonicTime) throws {
         self.configuration = configuration
-        credentials = CredentialProvider(credentials: configuration.credentials, time: time)
+        credentials = CredentialProvider(
+            credentials: configuration.credentials, field: configuration.credentialsField, time: time)
         var server = configuration.server
-        if let name = configuration.tlsServerName { server.host = name }
+        if let name = configuration.tlsServerDNSName { server.host = name }
         baseURL = server.description
         var settings = try configuration.httpClientConfiguration()
         settings.timeout.read = TimeAmount(requestTimeout)
         http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
-        // A watch is quiet for as long as nothing happens: its end is the server's business, its death TCP's.
+        // A watch is quiet for as long as nothing happens. Its end is the server's business and, if it forgets, the
+        // reflector's; its death TCP's.
         settings.timeout.read = nil
         watchHTTP = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
     }

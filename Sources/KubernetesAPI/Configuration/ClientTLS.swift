@@ -16,7 +16,12 @@ extension KubernetesConfiguration {
                     source: origin, field: "certificate-authority", problem: "not a PEM certificate: \(error)")
             }
         }
-        if insecureSkipTLSVerify { tls.certificateVerification = .none }
+        if insecureSkipTLSVerify {
+            tls.certificateVerification = .none
+        } else if addressToVerify != nil {
+            // `ServerCertificateCheck` looks for the address once the chain is verified, before anything is sent.
+            tls.certificateVerification = .noHostnameVerification
+        }
         if let client = override ?? clientCertificate {
             do {
                 tls.certificateChain = try NIOSSLCertificate.fromPEMBytes(client.certificate).map { .certificate($0) }

@@ -33,16 +33,31 @@ final class CredentialProvider: Sendable {
     }
 
     private let credentials: KubernetesConfiguration.Credentials
+    private let field: KubernetesConfiguration.FieldReference?
     private let time: MonotonicTime
     private let state = Mutex(State())
 
-    init(credentials: KubernetesConfiguration.Credentials, time: MonotonicTime) {
+    /// `field` is named where a token file or a plugin fails.
+    init(
+        credentials: KubernetesConfiguration.Credentials, field: KubernetesConfiguration.FieldReference? = nil,
+        time: MonotonicTime
+    ) {
         self.credentials = credentials
+        self.field = field
         self.time = time
     }
 
-    /// The credentials for the next request. Throws a sentence if there are none to be had.
+    /// The credentials for the next request. Where there are none to be had, throws a `KubernetesConfigurationError` that
+    /// names the field at fault, or, where none is known, a sentence.
     func authorization() async throws -> Authorization {
+        do {
+            return try await current()
+        } catch let failure as ExecPlugin.Failure {
+            throw field.map { $0.fault(failure.description) } ?? failure
+        }
+    }
+
+    private func current() async throws -> Authorization {
         switch credentials {
         case .none: return Authorization()
         case .token(let token): return Authorization(header: "Bearer \(token)")

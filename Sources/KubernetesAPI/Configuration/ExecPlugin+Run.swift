@@ -114,8 +114,14 @@ extension ExecPlugin {
         if kill(-process.processIdentifier, SIGKILL) != 0 { kill(process.processIdentifier, SIGKILL) }
     }
 
-    private func executable() throws(Failure) -> String {
-        if command.contains("/") { return command }
+    /// The path of the program. Throws if there is none.
+    func executable() throws(Failure) -> String {
+        if command.contains("/") {
+            guard FileManager.default.isExecutableFile(atPath: command) else {
+                throw Failure(description: "\(command) cannot be executed")
+            }
+            return command
+        }
         let path = environment["PATH"] ?? ProcessInfo.processInfo.environment["PATH"] ?? ""
         for directory in path.split(separator: ":") {
             let candidate = "\(directory)/\(command)"

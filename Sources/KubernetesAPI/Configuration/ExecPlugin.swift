@@ -9,16 +9,25 @@ package struct ExecPlugin: Hashable, Sendable {
 
     /// What the plugin is told about the cluster, where its configuration asks for that.
     package struct Cluster: Hashable, Sendable, Codable {
+        /// As the kubeconfig has it.
         var server: String
         var tlsServerName: String?
         var insecureSkipTLSVerify: Bool?
         var certificateAuthorityData: String?
+        /// As the kubeconfig has it.
+        var proxyURL: String?
+        /// The cluster's extension `client.authentication.k8s.io/exec`.
+        var config: JSONValue?
+
+        /// The name of the extension that is passed on as `config`.
+        static let extensionName = "client.authentication.k8s.io/exec"
 
         private enum CodingKeys: String, CodingKey {
-            case server
+            case server, config
             case tlsServerName = "tls-server-name"
             case insecureSkipTLSVerify = "insecure-skip-tls-verify"
             case certificateAuthorityData = "certificate-authority-data"
+            case proxyURL = "proxy-url"
         }
     }
 
@@ -65,10 +74,15 @@ package struct ExecPlugin: Hashable, Sendable {
         }
         guard let status = answer.status else { throw Failure(description: "\(command) printed no status") }
         var credential = Credential(token: status.token, expires: status.expirationTimestamp)
-        if let certificate = status.clientCertificateData, let key = status.clientKeyData {
+        if credential.token?.isEmpty == true { credential.token = nil }
+        switch (status.clientCertificateData ?? "", status.clientKeyData ?? "") {
+        case ("", ""): break
+        case (let certificate, let key) where !certificate.isEmpty && !key.isEmpty:
             credential.clientCertificate = .init(certificate: Array(certificate.utf8), key: Array(key.utf8))
+        default:
+            throw Failure(description: "\(command) printed only one of clientCertificateData and clientKeyData")
         }
-        guard credential.token?.isEmpty == false || credential.clientCertificate != nil else {
+        guard credential.token != nil || credential.clientCertificate != nil else {
             throw Failure(description: "\(command) printed neither a token nor a client certificate")
         }
         return credential

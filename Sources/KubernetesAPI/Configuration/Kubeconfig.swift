@@ -16,15 +16,22 @@ struct Kubeconfig: Sendable {
         var insecureSkipTLSVerify: Bool?
         var tlsServerName: String?
         var proxyURL: String?
+        var extensions: [Extension]?
 
         enum CodingKeys: String, CodingKey {
-            case server
+            case server, extensions
             case certificateAuthority = "certificate-authority"
             case certificateAuthorityData = "certificate-authority-data"
             case insecureSkipTLSVerify = "insecure-skip-tls-verify"
             case tlsServerName = "tls-server-name"
             case proxyURL = "proxy-url"
         }
+    }
+
+    /// What others have left in the file.
+    struct Extension: Decodable, Sendable {
+        var name: String
+        var `extension`: JSONValue?
     }
 
     struct User: Decodable, Sendable {
@@ -73,6 +80,8 @@ struct Kubeconfig: Sendable {
         var env: [Variable]?
         var provideClusterInfo: Bool?
         var interactiveMode: String?
+        /// How to get the command where it is missing.
+        var installHint: String?
     }
 
     struct Context: Decodable, Sendable {

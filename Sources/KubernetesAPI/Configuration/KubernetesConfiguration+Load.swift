@@ -49,7 +49,8 @@ extension KubernetesConfiguration {
             .map { String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines) }
         return KubernetesConfiguration(
             server: ServerAddress(isTLS: true, host: host, port: port), certificateAuthority: authority,
-            credentials: .tokenFile(path: tokenFile), namespace: namespace, origin: "in-cluster")
+            credentials: .tokenFile(path: tokenFile), namespace: namespace, origin: "in-cluster",
+            credentialsField: FieldReference(source: "in-cluster", field: tokenFile))
     }
 
     private static func load(files: [String], mustExist: Bool, context: String?) throws -> KubernetesConfiguration {
@@ -117,7 +118,9 @@ extension Kubeconfig {
         let userFields = Fields(file: user.file, context: name, prefix: "users[\(userName)].user")
         var configuration = try clusterFields.configuration(of: cluster.value)
         configuration.clientCertificate = try userFields.clientCertificate(of: user.value)
-        configuration.credentials = try userFields.credentials(of: user.value, configuration: configuration)
+        configuration.credentials = try userFields.credentials(
+            of: user.value, cluster: cluster.value, authority: configuration.certificateAuthority)
+        configuration.credentialsField = userFields.credentialsField(configuration.credentials)
         configuration.impersonation = try userFields.impersonation(of: user.value)
         configuration.namespace = context.value.namespace
         configuration.origin = "\(cluster.file) (context \(name))"
@@ -145,12 +148,13 @@ extension Kubeconfig {
             if insecure, authority != nil {
                 throw fault("insecure-skip-tls-verify", "cannot be combined with a certificate authority")
             }
-            var proxy: ServerAddress?
+            var proxy: ProxyAddress?
             if let text = cluster.proxyURL, !text.isEmpty {
-                guard let address = ServerAddress(text), !address.isTLS else {
-                    throw fault("proxy-url", "only http:// proxies are supported: \(text)")
+                do {
+                    proxy = try ProxyAddress(text)
+                } catch {
+                    throw fault("proxy-url", error.description)
                 }
-                proxy = address
             }
             return KubernetesConfiguration(
                 server: server, certificateAuthority: authority, insecureSkipTLSVerify: insecure,
@@ -186,10 +190,30 @@ extension Kubeconfig {
                 groups: user.impersonateGroups ?? [], extra: user.impersonateExtra ?? [:])
         }
 
+        /// Where what may fail later on is named.
+        func credentialsField(
+            _ credentials: KubernetesConfiguration.Credentials
+        ) -> KubernetesConfiguration.FieldReference? {
+            let field: String
+            switch credentials {
+            case .none, .token, .basic: return nil
+            case .tokenFile: field = "tokenFile"
+            case .exec: field = "exec.command"
+            }
+            return .init(source: file, context: context, field: "\(prefix).\(field)")
+        }
+
+        /// `authority`: the certificates that the server is verified with.
         func credentials(
-            of user: User, configuration: KubernetesConfiguration
+            of user: User, cluster: Cluster, authority: [UInt8]?
         ) throws -> KubernetesConfiguration.Credentials {
-            if let file = user.tokenFile, !file.isEmpty { return .tokenFile(path: resolve(file)) }
+            if let file = user.tokenFile, !file.isEmpty {
+                let path = resolve(file)
+                guard FileManager.default.isReadableFile(atPath: path) else {
+                    throw fault("tokenFile", "file \(path) cannot be read")
+                }
+                return .tokenFile(path: path)
+            }
             if let token = user.token, !token.isEmpty { return .token(token) }
             if let username = user.username, !username.isEmpty {
                 return .basic(username: username, password: user.password ?? "")
@@ -213,21 +237,29 @@ extension Kubeconfig {
             guard !exec.command.isEmpty else { throw fault("exec.command", "missing") }
             // As kubectl does it: a name is looked up in PATH, a path with a slash is relative to the file.
             let command = exec.command.contains("/") ? resolve(exec.command) : exec.command
-            var cluster: ExecPlugin.Cluster?
-            if exec.provideClusterInfo == true {
-                cluster = ExecPlugin.Cluster(
-                    server: configuration.server.description, tlsServerName: configuration.tlsServerName,
-                    insecureSkipTLSVerify: configuration.insecureSkipTLSVerify ? true : nil,
-                    certificateAuthorityData: configuration.certificateAuthority.map {
-                        Data($0).base64EncodedString()
-                    })
-            }
             var variables: [String: String] = [:]
             for variable in exec.env ?? [] { variables[variable.name] = variable.value }
-            return .exec(
-                ExecPlugin(
-                    version: version, command: command, arguments: exec.args ?? [], environment: variables,
-                    cluster: cluster))
+            let plugin = ExecPlugin(
+                version: version, command: command, arguments: exec.args ?? [], environment: variables,
+                cluster: exec.provideClusterInfo == true ? told(about: cluster, authority) : nil)
+            do {
+                _ = try plugin.executable()
+            } catch {
+                let hint = exec.installHint.map { $0.trimmingCharacters(in: .whitespacesAndNewlines) } ?? ""
+                throw fault("exec.command", hint.isEmpty ? error.description : "\(error.description); \(hint)")
+            }
+            return .exec(plugin)
+        }
+
+        /// What a plugin is told about a cluster: what the file says, but for certificates, which are read for it.
+        private func told(about cluster: Cluster, _ authority: [UInt8]?) -> ExecPlugin.Cluster {
+            func given(_ text: String?) -> String? { text.flatMap { $0.isEmpty ? nil : $0 } }
+            return ExecPlugin.Cluster(
+                server: cluster.server ?? "", tlsServerName: given(cluster.tlsServerName),
+                insecureSkipTLSVerify: cluster.insecureSkipTLSVerify == true ? true : nil,
+                certificateAuthorityData: authority.map { Data($0).base64EncodedString() },
+                proxyURL: given(cluster.proxyURL),
+                config: cluster.extensions?.first { $0.name == ExecPlugin.Cluster.extensionName }?.extension)
         }
 
         private func bytes(

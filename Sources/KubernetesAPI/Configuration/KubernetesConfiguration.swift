@@ -13,18 +13,20 @@ package struct KubernetesConfiguration: Hashable, Sendable {
     package var clientCertificate: ClientCertificate?
     package var credentials: Credentials
     package var impersonation: Impersonation?
-    /// An HTTP proxy on the way to the server.
-    package var proxy: ServerAddress?
+    /// A proxy on the way to the server.
+    package var proxy: ProxyAddress?
     /// The namespace to work in where nothing else is said.
     package var namespace: String?
     /// Where this configuration came from, for logs: a file and context, or `in-cluster`.
     package var origin: String
+    /// The field that names the token file or the plugin, for when it fails; nil where there is none.
+    package var credentialsField: FieldReference?
 
     package init(
         server: ServerAddress, certificateAuthority: [UInt8]? = nil, insecureSkipTLSVerify: Bool = false,
         tlsServerName: String? = nil, clientCertificate: ClientCertificate? = nil, credentials: Credentials = .none,
-        impersonation: Impersonation? = nil, proxy: ServerAddress? = nil, namespace: String? = nil,
-        origin: String = "explicit"
+        impersonation: Impersonation? = nil, proxy: ProxyAddress? = nil, namespace: String? = nil,
+        origin: String = "explicit", credentialsField: FieldReference? = nil
     ) {
         self.server = server
         self.certificateAuthority = certificateAuthority
@@ -36,6 +38,26 @@ package struct KubernetesConfiguration: Hashable, Sendable {
         self.proxy = proxy
         self.namespace = namespace
         self.origin = origin
+        self.credentialsField = credentialsField
+    }
+
+    /// A field of a kubeconfig, or what stands for one.
+    package struct FieldReference: Hashable, Sendable {
+        /// The file, or `in-cluster`.
+        package var source: String
+        package var context: String?
+        package var field: String
+
+        package init(source: String, context: String? = nil, field: String) {
+            self.source = source
+            self.context = context
+            self.field = field
+        }
+
+        /// The error that says what is wrong with what the field names.
+        func fault(_ problem: String) -> KubernetesConfigurationError {
+            KubernetesConfigurationError(source: source, context: context, field: field, problem: problem)
+        }
     }
 
     /// A client certificate and its key, in PEM.

@@ -29,7 +29,7 @@ extension KubernetesError {
             mayHaveBeenProcessed = false
         case let error as NIOSSLError:
             if case .handshakeFailed = error { mayHaveBeenProcessed = false }
-        case is NIOSSLExtraError:
+        case is NIOSSLExtraError, is WrongServerCertificate:
             mayHaveBeenProcessed = false
         case let error as IOError where error.errnoCode == ECONNREFUSED:
             mayHaveBeenProcessed = false

@@ -1,3 +1,5 @@
+import struct Foundation.Date
+
 /// A request that the API server did not answer with success.
 ///
 /// Everything a caller decides by is a value here; `message` is for people only.
@@ -118,6 +120,7 @@ extension KubernetesError {
     package init(
         httpStatus: Int, status: KubernetesStatus?, retryAfterHeader: String?, verb: Verb, path: String, body: String
     ) {
+        let wait = retryAfterHeader.flatMap { RetryAfter.seconds($0, now: Date()) }
         let message = status?.message ?? (body.isEmpty ? "HTTP status \(httpStatus)" : body)
         let kind: Kind
         switch httpStatus {
@@ -130,12 +133,12 @@ extension KubernetesError {
         case 410: kind = .gone
         case 422: kind = .invalid
         case 429:
-            let seconds = retryAfterHeader.flatMap { Int($0) } ?? status?.details?.retryAfterSeconds
+            let seconds = wait ?? status?.details?.retryAfterSeconds
             kind = .tooManyRequests(retryAfter: seconds.map { .seconds(min(max($0, 0), 3600)) })
         case 500...599:
             // A server that names a wait has shed the request, whatever number it chose for that.
-            if let seconds = retryAfterHeader.flatMap({ Int($0) }) {
-                kind = .tooManyRequests(retryAfter: .seconds(min(max(seconds, 0), 3600)))
+            if let wait {
+                kind = .tooManyRequests(retryAfter: .seconds(min(max(wait, 0), 3600)))
             } else {
                 kind = .server
             }

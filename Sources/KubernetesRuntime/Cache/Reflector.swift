@@ -1,6 +1,5 @@
 package import KubernetesAPI
 package import Logging
-import Synchronization
 
 /// Drives a `ReflectorStateMachine` against an API server.
 package struct Reflector<R: KubernetesResource>: Sendable {
@@ -13,8 +12,11 @@ package struct Reflector<R: KubernetesResource>: Sendable {
     private let random: @Sendable () -> Double
     private let metrics: ReflectorMetrics
 
-    /// `namespace` nil means all. A streaming list that is silent for `initialEventsTimeout` is given up for ordinary
-    /// lists. `random` yields numbers in 0..<1.
+    /// The server has this long, after the time it was given, to end a watch.
+    private static var watchGrace: Duration { .seconds(30) }
+
+    /// `namespace` nil means all. A streaming list that is silent for `initialEventsTimeout`, once it was answered, is
+    /// given up for an ordinary list, the next one not. `random` yields numbers in 0..<1.
     package init(
         client: KubernetesClient, namespace: String? = nil, settings: ReflectorStateMachine<R>.Settings = .init(),
         initialEventsTimeout: Duration = .seconds(10), logger: Logger, clock: any Clock<Duration> = ContinuousClock(),
@@ -50,49 +52,60 @@ package struct Reflector<R: KubernetesResource>: Sendable {
                     level: machine.hasSynced ? .info : .warning, "Reflector waits",
                     metadata: [
                         "reason": "\(reason.rawValue)", "error": "\(step.problem ?? "")",
-                        "wait_ms": "\(Int(delay / .milliseconds(1)))",
+                        "wait_ms": "\(delay.milliseconds)",
                     ])
                 try await clock.sleep(for: delay)
                 step = machine.waited(random: random())
             case .watch(let options):
-                if machine.isStreaming {
-                    (machine, step) = try await watchBounded(options, machine, apply)
-                } else {
-                    let watched = await watch(options, machine, apply) {}
-                    (machine, step) = try watched.get()
-                }
+                (machine, step) = try await watchBounded(options, machine, apply)
             case .read:
                 preconditionFailure("no watch is open")
             }
         }
     }
 
-    private func list(_ options: ListOptions, _ machine: inout Machine) async throws -> Machine.Step {
+    /// Lists page by page, until there is something else to do.
+    private func list(_ first: ListOptions, _ machine: inout Machine) async throws -> Machine.Step {
         let time = MonotonicTime(clock)
+        var options = first
+        var items = 0
         do {
-            let page = try await client.list(R.self, namespace: namespace, options: options)
-            metrics.listed(items: page.items.count, duration: time.now)
-            for object in page.undecodable { report(object) }
-            return machine.listed(page, random: random())
+            while true {
+                let page = try await client.list(R.self, namespace: namespace, options: options)
+                items += page.items.count
+                for object in page.undecodable { report(object) }
+                let step = machine.listed(page, random: random())
+                guard case .list(let next) = step.action else {
+                    if step.update != nil { metrics.listed(items: items, duration: time.now) }
+                    return step
+                }
+                options = next
+            }
         } catch let error as KubernetesError {
             note(error, "List failed")
             return machine.listFailed(error, random: random())
         }
     }
 
-    /// Watches until there is something else to do than to read on. `progress` is called for every event.
+    /// Watches until there is something else to do than to read on.
     private func watch(
-        _ options: WatchOptions, _ initial: Machine, _ apply: @Sendable (Machine.Update) -> Void,
-        progress: @Sendable () -> Void
+        _ options: WatchOptions, _ initial: Machine, _ limits: WatchLimits, _ apply: @Sendable (Machine.Update) -> Void
     ) async -> Result<(Machine, Machine.Step), any Error> {
         var machine = initial
         let time = MonotonicTime(clock)
+        var hasHeard = false
         metrics.watchOpened()
-        defer { metrics.watchClosed(lived: time.now, isShort: time.now < settings.shortestHealthyWatch) }
+        defer {
+            // As client-go counts them: what has brought something was worth its while. One cut short here tells nothing.
+            let isShort = !hasHeard && !Task.isCancelled && time.now < settings.shortestHealthyWatch
+            metrics.watchClosed(lived: time.now, isShort: isShort)
+        }
         do {
             let events = try await client.watch(R.self, namespace: namespace, options: options)
+            limits.heard()
             for try await event in events {
-                progress()
+                limits.heard()
+                hasHeard = true
                 if case .error(let status) = event {
                     logger.info(
                         "Watch ended by the server",
@@ -103,6 +116,7 @@ package struct Reflector<R: KubernetesResource>: Sendable {
                 }
                 let step = machine.received(event, random: random())
                 if case .replace(let objects, _) = step.update {
+                    limits.listed()
                     metrics.listed(items: objects.count, duration: time.now)
                 }
                 guard step.action == .read else { return .success((machine, step)) }
@@ -116,62 +130,39 @@ package struct Reflector<R: KubernetesResource>: Sendable {
             let step = machine.watchFailed(error, random: random())
             return .success((machine, step))
         } catch {
-            return .failure(error)
+            guard let limit = limits.exceeded else { return .failure(error) }
+            logger.debug("Watch given up", metadata: ["reason": "\(limit)", "lived_ms": "\(time.now.milliseconds)"])
+            let step =
+                machine.isStreaming && limit == .silence
+                ? machine.initialEventsTimedOut() : machine.watchEnded(lived: time.now, random: random())
+            return .success((machine, step))
         }
     }
 
-    /// As `watch`, but gives up if the streaming list falls silent before it is complete.
+    /// As `watch`, but ends it if the server does not when it was asked to, or if a streaming list falls silent before it is
+    /// complete.
     private func watchBounded(
         _ options: WatchOptions, _ initial: Machine, _ apply: @escaping @Sendable (Machine.Update) -> Void
     ) async throws -> (Machine, Machine.Step) {
-        let silence = Silence(MonotonicTime(clock))
+        let limits = WatchLimits(
+            MonotonicTime(clock), isListing: initial.isStreaming, silence: initialEventsTimeout,
+            lifetime: options.timeoutSeconds.map { .seconds($0) + Self.watchGrace })
         let outcome = await withTaskGroup(of: Result<(Machine, Machine.Step), any Error>?.self) { group in
+            group.addTask { await watch(options, initial, limits, apply) }
             group.addTask {
-                await watch(options, initial) { update in
-                    if case .replace = update { silence.end() }
-                    apply(update)
-                } progress: {
-                    silence.interrupt()
-                }
-            }
-            group.addTask {
-                while let lasted = silence.lasted {
-                    guard lasted < initialEventsTimeout else { return .failure(StreamingListTimedOut()) }
-                    guard (try? await clock.sleep(for: initialEventsTimeout - lasted)) != nil else { return nil }
+                while let left = limits.left() {
+                    guard (try? await clock.sleep(for: left)) != nil else { return nil }
                 }
                 return nil
             }
-            defer { group.cancelAll() }
             for await result in group {
+                // Whichever is first, the other goes; the watch tells what it has come to in any case.
+                group.cancelAll()
                 if let result { return result }
             }
             return .failure(CancellationError())
         }
-        do {
-            return try outcome.get()
-        } catch is StreamingListTimedOut {
-            var machine = initial
-            let step = machine.initialEventsTimedOut()
-            return (machine, step)
-        }
-    }
-
-    private struct StreamingListTimedOut: Error {}
-
-    /// How long nothing has been heard of a streaming list.
-    private final class Silence: Sendable {
-        private let time: MonotonicTime
-        /// When it began; nil once the list is complete.
-        private let since: Mutex<Duration?>
-
-        init(_ time: MonotonicTime) {
-            self.time = time
-            since = Mutex(time.now)
-        }
-
-        var lasted: Duration? { since.withLock { $0.map { time.now - $0 } } }
-        func interrupt() { since.withLock { if $0 != nil { $0 = time.now } } }
-        func end() { since.withLock { $0 = nil } }
+        return try outcome.get()
     }
 
     private func carryOut(_ step: Machine.Step, _ apply: (Machine.Update) -> Void) {
@@ -193,4 +184,8 @@ package struct Reflector<R: KubernetesResource>: Sendable {
             "Object cannot be decoded, skipped",
             metadata: ["key": "\(object.key?.description ?? "unknown")", "error": "\(object.problem)"])
     }
+}
+
+extension Duration {
+    fileprivate var milliseconds: Int { Int(self / .milliseconds(1)) }
 }

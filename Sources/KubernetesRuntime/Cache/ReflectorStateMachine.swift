@@ -67,9 +67,8 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
 
     /// What to do to the store.
     package enum Update: Sendable {
-        /// The whole state; of the objects named in `keeping` nothing newer could be read, so what is known of them
-        /// stays.
-        case replace([R], keeping: Set<ObjectKey>)
+        /// The whole state; of the objects in `keeping` nothing newer could be read, so what is known of them stays.
+        case replace([R], keeping: KeptObjects)
         case set(R)
         case remove(ObjectKey, last: R?)
     }
@@ -99,7 +98,21 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
 
     private struct Collected {
         var objects: [ObjectKey: R] = [:]
-        var undecodable: Set<ObjectKey> = []
+        var undecodable = KeptObjects.these([])
+
+        /// An object that could not be read.
+        mutating func skip(_ report: UndecodableObject) {
+            guard case .these(var keys) = undecodable else { return }
+            if let key = report.key { keys.insert(key) }
+            undecodable = report.key == nil ? .all : .these(keys)
+        }
+
+        mutating func remove(_ key: ObjectKey) {
+            objects[key] = nil
+            guard case .these(var keys) = undecodable else { return }
+            keys.remove(key)
+            undecodable = .these(keys)
+        }
     }
 
     private enum Next: Hashable {
@@ -120,6 +133,8 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
     private let settings: Settings
     private var state = State.idle
     private var failures = 0
+    /// How often in a row the version to watch from was too old, without anything new in between.
+    private var expirations = 0
     private var streams: Bool
     /// Whether a list has been complete once.
     package private(set) var hasSynced = false
@@ -148,9 +163,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         guard case .listing(var collected, let isPaged) = state else { preconditionFailure("a page nobody asked for") }
         state = .idle
         for object in page.items { collected.objects[object.key] = object }
-        for object in page.undecodable {
-            if let key = object.key { collected.undecodable.insert(key) }
-        }
+        for object in page.undecodable { collected.skip(object) }
         if let token = page.metadata.continue, !token.isEmpty {
             state = .listing(collected, isPaged: isPaged)
             return Step(.list(listOptions(isPaged: isPaged, continueToken: token)))
@@ -198,7 +211,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
             return pause(.list, .watchTooShort, "the watch ended before the list was complete", random: random)
         case .watching(let version, let hasProgressed):
             if hasProgressed || lived >= settings.shortestHealthyWatch {
-                failures = 0
+                (failures, expirations) = (0, 0)
                 return Step(watch(from: version, random: random))
             }
             return pause(
@@ -236,10 +249,12 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         if case .streaming = state { true } else { false }
     }
 
-    /// The streaming list has not been completed in time; the watch has been closed.
+    /// The streaming list has fallen silent before it was complete, and the watch has been closed. A server that ignores
+    /// the request for one does so, and one that is slow for a moment: this list is had in pages, the next one is asked
+    /// for as a stream again.
     package mutating func initialEventsTimedOut() -> Step {
         guard case .streaming = state else { preconditionFailure("no streaming list under way") }
-        return giveUpStreaming()
+        return listInPages()
     }
 
     /// The wait is over.
@@ -257,8 +272,7 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
         case .added(let object), .modified(let object):
             collected.objects[object.key] = object
         case .deleted(let object):
-            collected.objects[object.key] = nil
-            collected.undecodable.remove(object.key)
+            collected.remove(object.key)
         case .bookmark(let version, initialEventsEnd: true):
             state = .watching(resourceVersion: version, hasProgressed: false)
             hasSynced = true
@@ -273,14 +287,11 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
                 message: status.message ?? "")
             return pause(.list, .watchFailed, Self.problem(status), atLeast: error.retryAfter, random: random)
         case .undecodable("DELETED", let report):
-            if let key = report.key {
-                collected.objects[key] = nil
-                collected.undecodable.remove(key)
-            }
+            if let key = report.key { collected.remove(key) }
             state = .streaming(collected)
             return Step(.read, undecodable: report)
         case .undecodable(_, let report):
-            if let key = report.key { collected.undecodable.insert(key) }
+            collected.skip(report)
             state = .streaming(collected)
             return Step(.read, undecodable: report)
         }
@@ -323,17 +334,17 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
     }
 
     private mutating func progress(to newer: String?, from version: String) {
-        failures = 0
+        (failures, expirations) = (0, 0)
         state = .watching(resourceVersion: newer ?? version, hasProgressed: true)
     }
 
     /// The first time at once, then with growing waits: a server that compacts faster than it lists must not be hit
     /// with list after list.
     private mutating func expired(_ problem: String, random: Double) -> Step {
-        guard failures > 0 else {
-            failures = 1
-            return begin(.list, random: random)
-        }
+        // The server has answered: that it was away before has nothing to do with what it remembers.
+        failures = expirations
+        expirations += 1
+        guard expirations > 1 else { return begin(.list, random: random) }
         return pause(.list, .expired, problem, random: random)
     }
 
@@ -344,8 +355,14 @@ package struct ReflectorStateMachine<R: KubernetesResource>: Sendable {
 
     private mutating func giveUpStreaming() -> Step {
         streams = false
+        var step = listInPages()
+        step.gaveUpStreaming = true
+        return step
+    }
+
+    private mutating func listInPages() -> Step {
         state = .listing(Collected(), isPaged: true)
-        return Step(.list(listOptions(isPaged: true)), gaveUpStreaming: true)
+        return Step(.list(listOptions(isPaged: true)))
     }
 
     private mutating func begin(_ next: Next, random: Double) -> Step {

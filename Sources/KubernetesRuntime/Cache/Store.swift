@@ -50,12 +50,17 @@ package struct StoreWriter<R: KubernetesResource>: Sendable {
     /// Swaps in a whole new state and returns how it differs from the one before: deletions first, then additions and
     /// updates, each in the order of keys. Objects with an unchanged resource version are no difference. Those of `kept`
     /// that are known stay as they are.
-    package func replace(with objects: [R], keeping kept: Set<ObjectKey> = []) -> [ObjectChange<R>] {
+    package func replace(with objects: [R], keeping kept: KeptObjects = []) -> [ObjectChange<R>] {
         // There is one writer, so the old state cannot change meanwhile, and readers need not wait for the comparison.
         let state = store.snapshot()
         var next = StoreSnapshot<R>(indices: indices)
         for object in objects { _ = next.set(object) }
-        for key in kept where next[key] == nil {
+        let spared: any Sequence<ObjectKey> =
+            switch kept {
+            case .these(let keys): keys
+            case .all: state.objects.keys
+            }
+        for key in spared where next[key] == nil {
             if let old = state[key] { _ = next.set(old) }
         }
         var changes: [ObjectChange<R>] = []

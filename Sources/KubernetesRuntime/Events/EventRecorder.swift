@@ -1,4 +1,3 @@
-import DequeModule
 package import Foundation
 package import KubernetesAPI
 package import Logging
@@ -8,17 +7,30 @@ import Synchronization
 
 /// Tells people what happened to their objects, as `events.k8s.io/v1` Events.
 ///
-/// Recording never waits: what the server cannot take in time is dropped, oldest last, counted, and told in the log once
-/// in a while. `run()` delivers, one Event at a time and no faster than its own rate, so that thousands of Events leave
-/// the client's rate to the writes that matter.
+/// Recording never waits: what the server cannot take in time is dropped, `Normal` before `Warning` (`EventBacklog`),
+/// counted, and told in the log once in a while. `run()` delivers, one Event at a time and no faster than its own rate, so
+/// that thousands of Events leave the client's rate to the writes that matter. What may succeed later is tried again for
+/// about a minute: the name of an Event is unique, so one that has come through after all is refused as known.
 package final class EventRecorder: ServiceLifecycle.Service {
     private struct State {
         var correlator: EventCorrelator
-        var queue = Deque<(EventCorrelator.Action, Date)>()
+        var backlog: EventBacklog
         var bucket: TokenBucket
         /// Dropped since the log last told of it, and when that was.
         var untold = 0
         var told: Duration?
+
+        /// Whether something was dropped for it, or it itself.
+        mutating func enqueue(_ action: EventCorrelator.Action, _ date: Date) -> Bool {
+            guard let type = action.type, backlog.hasRoom(for: type) else {
+                // The repetitions it tells of are told with the next one.
+                return true
+            }
+            guard let evicted = backlog.append(.init(action: action, date: date)) else { return false }
+            // It was never told, so its next occurrence is a new Event.
+            if case .create(let occurrence, _) = evicted.action { correlator.lost(occurrence) }
+            return true
+        }
     }
 
     /// Drops are told in the log at most so often.
@@ -27,7 +39,8 @@ package final class EventRecorder: ServiceLifecycle.Service {
     private let client: KubernetesClient
     private let controller: String
     private let instance: String
-    private let capacity: Int
+    private let retry: RetryPolicy
+    private let random: @Sendable () -> Double
     private let logger: Logger
     private let clock: any Clock<Duration>
     private let time: MonotonicTime
@@ -39,25 +52,30 @@ package final class EventRecorder: ServiceLifecycle.Service {
 
     /// `controller` is a qualified name such as `example.com/my-controller`; `instance` tells its replicas apart (cut
     /// to 128 characters). At most `capacity` Events wait for delivery, which goes at `rate`: Events a second, and how
-    /// many at once after a pause.
+    /// many at once after a pause; one that fails is tried again by `retry`. `random` yields numbers in 0..<1.
     package init(
         client: KubernetesClient, controller: String, instance: String,
         settings: EventCorrelator.Settings = EventCorrelator.Settings(), capacity: Int = 1000,
-        rate: (rate: Double, burst: Int) = (rate: 50, burst: 200), logger: Logger,
+        rate: (rate: Double, burst: Int) = (rate: 50, burst: 200),
+        retry: RetryPolicy = RetryPolicy(
+            attempts: 12, initialDelay: .seconds(1), maximumDelay: .seconds(10), longestServerWait: .seconds(60)),
+        logger: Logger,
         clock: any Clock<Duration> = ContinuousClock(),
-        date: @escaping @Sendable () -> Date = { Date() }
+        date: @escaping @Sendable () -> Date = { Date() },
+        random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) {
         self.client = client
         self.controller = controller
         self.instance = String(instance.prefix(128))
-        self.capacity = capacity
+        self.retry = retry
+        self.random = random
         self.logger = logger
         self.date = date
         self.clock = clock
         time = MonotonicTime(clock)
         state = Mutex(
             State(
-                correlator: EventCorrelator(settings: settings),
+                correlator: EventCorrelator(settings: settings), backlog: EventBacklog(capacity: capacity),
                 bucket: TokenBucket(rate: rate.rate, burst: rate.burst)))
         dropped = Counter(label: "events_dropped_total")
         delivered = Counter(label: "events_delivered_total")
@@ -73,18 +91,18 @@ package final class EventRecorder: ServiceLifecycle.Service {
             note: note.cut(toBytes: 1024))
         let (now, date) = (time.now, date())
         let isDropped = state.withLock { state in
-            if state.queue.count >= capacity { return true }
+            guard state.backlog.hasRoom(for: type) else { return true }
             let action = state.correlator.record(
                 occurrence, name: Self.name(for: object, date: date), now: now, date: date)
             switch action {
             case .create, .update:
-                state.queue.append((action, date))
-                return false
+                return state.enqueue(action, date)
             case .hold: return false
             case .drop: return true
             }
         }
-        if isDropped { drop(now: now) } else { wakeup.wake() }
+        if isDropped { drop(now: now) }
+        wakeup.wake()
     }
 
     private func drop(now: Duration) {
@@ -107,14 +125,15 @@ package final class EventRecorder: ServiceLifecycle.Service {
             while true {
                 try Task.checkCancellation()
                 let now = self.time.now
-                let (next, due) = self.state.withLock { state in
-                    for action in state.correlator.due(now: now) { state.queue.append((action, self.date())) }
-                    return (state.queue.popFirst(), state.correlator.nextDue)
+                let (next, due, drops) = self.state.withLock { state in
+                    let drops = state.correlator.due(now: now).count { state.enqueue($0, self.date()) }
+                    return (state.backlog.popFirst(), state.correlator.nextDue, drops)
                 }
-                if let (action, date) = next {
+                for _ in 0..<drops { self.drop(now: now) }
+                if let next {
                     let delay = self.state.withLock { $0.bucket.reserve(now: self.time.now) }
                     if delay > .zero { try await self.clock.sleep(for: delay) }
-                    try await self.deliver(action, date)
+                    try await self.deliver(next)
                 } else {
                     await self.wakeup.wait(until: due, self.time)
                 }
@@ -122,39 +141,51 @@ package final class EventRecorder: ServiceLifecycle.Service {
         }
     }
 
-    private func deliver(_ action: EventCorrelator.Action, _ date: Date) async throws {
-        do {
-            switch action {
-            case .create(let occurrence, let name):
-                _ = try await client.create(event(for: occurrence, name: name, date: date))
-            case .update(let occurrence, let name, let count, let lastObserved):
-                let series = Event.Series(count: count, lastObservedTime: MicroTime(lastObserved))
-                let key = ObjectKey(namespace: Self.namespace(of: occurrence), name: name)
-                _ = try await client.patch(Event.self, key, merge: SeriesPatch(series: series))
-            case .hold, .drop:
+    private func deliver(_ entry: EventBacklog.Entry) async throws {
+        var attempt = 1
+        while true {
+            do {
+                try await send(entry)
+                delivered.increment()
                 return
+            } catch let error as KubernetesError {
+                // Whether or not an earlier attempt was taken does not matter: a name is given once.
+                let decision = retry.decide(attempt: attempt, error: error, isIdempotent: true, random: random())
+                guard case .retry(let delay) = decision else { return failed(entry.action, error) }
+                attempt += 1
+                try await clock.sleep(for: delay)
             }
-            delivered.increment()
-        } catch let error as KubernetesError {
-            failed(action, error)
+        }
+    }
+
+    private func send(_ entry: EventBacklog.Entry) async throws {
+        switch entry.action {
+        case .create(let occurrence, let name):
+            do {
+                _ = try await client.create(event(for: occurrence, name: name, date: entry.date))
+            } catch let error as KubernetesError where error.kind == .alreadyExists {
+                // An attempt without an answer has come through.
+            }
+        case .update(let occurrence, let name, let count, let lastObserved):
+            let series = Event.Series(count: count, lastObservedTime: MicroTime(lastObserved))
+            let key = ObjectKey(namespace: Self.namespace(of: occurrence), name: name)
+            _ = try await client.patch(Event.self, key, merge: SeriesPatch(series: series))
+        case .hold, .drop:
+            break
         }
     }
 
     private func failed(_ action: EventCorrelator.Action, _ error: KubernetesError) {
-        switch action {
-        case .create(let occurrence, _), .update(let occurrence, _, _, _):
-            // There is no such Event now; what happens next is worth a new one.
-            state.withLock { $0.correlator.lost(occurrence) }
-            dropped.increment()
-            logger.warning(
-                "Event not delivered",
-                metadata: [
-                    "event_reason": "\(occurrence.reason)", "object": "\(occurrence.regarding.name ?? "")",
-                    "reason": "\(error.kindName)", "error": "\(error.message)",
-                ])
-        case .hold, .drop:
-            break
-        }
+        guard let occurrence = action.occurrence else { return }
+        // There is no such Event now; what happens next is worth a new one.
+        state.withLock { $0.correlator.lost(occurrence) }
+        dropped.increment()
+        logger.warning(
+            "Event not delivered",
+            metadata: [
+                "event_reason": "\(occurrence.reason)", "object": "\(occurrence.regarding.name ?? "")",
+                "reason": "\(error.kindName)", "error": "\(error.message)",
+            ])
     }
 
     /// Events about cluster-scoped objects live in `default`.

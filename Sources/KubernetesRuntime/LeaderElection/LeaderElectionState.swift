@@ -4,9 +4,9 @@ package import KubernetesAPI
 /// The decisions of leader election on a Lease; pure.
 ///
 /// Safety rests on locally observed time alone: a candidate takes a lease over only after it has itself seen the lease
-/// unchanged for the lease's duration (less what it may have missed, see `patience`), and a leader holds itself for leader
-/// only until `renewDeadline`, which is shorter, after it *began* its last successful renewal. The times written in the lease are for people; nobody's clock
-/// is compared with another's.
+/// unchanged for the lease's duration, and a leader holds itself for leader only until `renewDeadline`, which is shorter,
+/// after it *began* its last successful renewal. The times written in the lease are for people; nobody's clock is compared
+/// with another's. A leader that has written its deadline beside the lease is followed a little earlier, see `patience`.
 ///
 /// | what is found | what to do |
 /// |---|---|
@@ -54,6 +54,8 @@ package struct LeaderElectionState: Sendable {
     private struct Observed {
         var spec: Lease.Spec
         var resourceVersion: String
+        /// How long its holder goes on without a renewal, where it has said so.
+        var renewDeadline: Duration?
         /// When this candidate first saw the lease like this.
         var since: Duration
     }
@@ -95,10 +97,12 @@ package struct LeaderElectionState: Sendable {
         let spec = lease.spec ?? Lease.Spec()
         let version = lease.metadata.resourceVersion ?? ""
         if observed?.resourceVersion != version || observed?.spec != spec {
-            observed = Observed(spec: spec, resourceVersion: version, since: now)
+            observed = Observed(
+                spec: spec, resourceVersion: version, renewDeadline: RenewDeadline(lease)?.duration, since: now)
         }
-        let since = observed?.since ?? now
-        if let holder = spec.holderIdentity, !holder.isEmpty, holder != identity, now < since + patience(with: spec) {
+        if let holder = spec.holderIdentity, !holder.isEmpty, holder != identity, let observed,
+            now < observed.since + patience(with: observed)
+        {
             renewed = nil
             hasUnansweredWrite = false
             return .wait
@@ -137,17 +141,52 @@ package struct LeaderElectionState: Sendable {
     package func standbyDelay(now: Duration, random: Double) -> Duration {
         let regular = settings.retryPeriod / 2 * (1 + (Self.longestJitter - 1) * random)
         guard let observed, holder != nil, holder != identity else { return regular }
-        let left = observed.since + patience(with: observed.spec) - now
+        let left = observed.since + patience(with: observed) - now
         return left > .zero ? min(regular, left) : regular
     }
 
-    /// How long another's lease has to be seen unchanged before it is taken over: its duration, less the longest time that
-    /// a renewal may have gone unseen, so that who is silent is followed within the duration after its last renewal. Always
-    /// longer than a leader goes on without one.
-    private func patience(with spec: Lease.Spec) -> Duration {
-        let duration = Duration.seconds(spec.leaseDurationSeconds ?? 0)
+    /// How long another's lease has to be seen unchanged before it is taken over: its duration, and where its holder has not
+    /// written one, ours.
+    ///
+    /// Where the holder has told its renew deadline: less the longest time that its last renewal may have gone unseen here,
+    /// so that who is silent is followed within the duration after that renewal; and at least half-way between that
+    /// deadline and the duration. What is promised is the holder's alone: this candidate's own deadline does not count,
+    /// which is another one while settings are being changed.
+    private func patience(with observed: Observed) -> Duration {
+        let duration = observed.spec.leaseDurationSeconds.map { .seconds($0) } ?? settings.leaseDuration
+        guard let deadline = observed.renewDeadline else { return duration }
         let unseen = settings.retryPeriod / 2 * Self.longestJitter
-        return max(duration - unseen, min(duration, (duration + settings.renewDeadline) / 2))
+        return min(duration, max(duration - unseen, (duration + deadline) / 2))
+    }
+
+    /// To be written beside each lease that is ours.
+    package var annotations: [String: String] {
+        [RenewDeadline.annotation: RenewDeadline(holder: identity, duration: settings.renewDeadline).text]
+    }
+
+    /// How long the holder of a lease goes on without a successful renewal, as it has written it beside the lease. With
+    /// its name, because a holder of another make leaves the annotation of the one before as it is.
+    private struct RenewDeadline {
+        static let annotation = "leader-election.pipeops.io/renew-deadline"
+        var holder: String
+        var duration: Duration
+
+        init(holder: String, duration: Duration) {
+            self.holder = holder
+            self.duration = duration
+        }
+
+        /// `nil` if the holder has written none.
+        init?(_ lease: Lease) {
+            guard let holder = lease.spec?.holderIdentity, let text = lease.metadata.annotations?[Self.annotation],
+                text.hasSuffix("ms \(holder)"), let milliseconds = Int64(text.dropLast(holder.count + 3)),
+                milliseconds > 0
+            else { return nil }
+            self.init(holder: holder, duration: .milliseconds(milliseconds))
+        }
+
+        /// `10000ms <holder>`; rounded up.
+        var text: String { "\(Int64((duration / .milliseconds(1)).rounded(.up)))ms \(holder)" }
     }
 
     private static let longestJitter = 1.2

@@ -108,8 +108,9 @@ package struct LeaderElector: Sendable {
     private func acquire(_ term: Term) async throws {
         var holder: String?
         while true {
-            if await attempt(term) { return }
+            await tryOnce(term)
             try Task.checkCancellation()
+            if let until = term.state.withLock({ $0.leadsUntil }), time.now < until { return }
             let current = term.state.withLock { $0.holder }
             if current != holder, let current {
                 logger.info("Standing by", metadata: ["leader": "\(current)"])
@@ -131,7 +132,7 @@ package struct LeaderElector: Sendable {
             }
             group.addTask {
                 while (try? await clock.sleep(for: settings.retryPeriod)) != nil {
-                    await renew(term)
+                    await tryOnce(term)
                     if term.state.withLock({ $0.leadsUntil }) == nil { return .lost }
                 }
                 return .lost
@@ -153,19 +154,28 @@ package struct LeaderElector: Sendable {
         }
     }
 
-    /// One try to renew the lease, for half of the time that a leader has: a connection that died without a word must
-    /// leave time for another.
-    private func renew(_ term: Term) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { _ = await attempt(term) }
-            group.addTask { try? await clock.sleep(for: settings.renewDeadline / 2) }
-            await group.next()
-            group.cancelAll()
+    /// One try to get or renew the lease, for half of the time that a leader has: a connection that died without a word
+    /// must leave a leader time for another, and must not keep one who stands by from seeing that nobody leads.
+    private func tryOnce(_ term: Term) async {
+        let isAnswered = await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await attempt(term)
+                return true
+            }
+            group.addTask {
+                try? await clock.sleep(for: settings.renewDeadline / 2)
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? true
+        }
+        if !isAnswered, !Task.isCancelled {
+            logger.warning("Lease not renewed", metadata: ["error": "no answer in time"])
         }
     }
 
-    /// One try to get or renew the lease; whether it is ours now.
-    private func attempt(_ term: Term) async -> Bool {
+    /// As `tryOnce`, for as long as it takes. What has come of it is in the state.
+    private func attempt(_ term: Term) async {
         var action = term.state.withLock { state in state.mustRead ? .read : state.attempt(date: date()) }
         do {
             while true {
@@ -180,30 +190,33 @@ package struct LeaderElector: Sendable {
                     }
                     action = term.state.withLock { $0.found(lease, now: time.now, date: date()) }
                 case .wait:
-                    return false
+                    return
                 case .create(let spec):
-                    let metadata = ObjectMeta(name: key.name, namespace: key.namespace)
+                    let metadata = ObjectMeta(
+                        name: key.name, namespace: key.namespace,
+                        annotations: term.state.withLock { $0.annotations })
                     let lease = try await client.create(Lease(metadata: metadata, spec: spec))
-                    term.state.withLock { $0.written(lease, began: began, now: time.now) }
-                    return true
+                    return term.state.withLock { $0.written(lease, began: began, now: time.now) }
                 case .update(let spec, let version):
-                    let lease = try await write(spec, over: version)
-                    term.state.withLock { $0.written(lease, began: began, now: time.now) }
-                    return true
+                    let lease = try await write(
+                        spec, over: version, annotations: term.state.withLock { $0.annotations })
+                    return term.state.withLock { $0.written(lease, began: began, now: time.now) }
                 }
             }
         } catch let error as KubernetesError where [.conflict, .alreadyExists, .notFound].contains(error.kind) {
             term.state.withLock { $0.refused() }
         } catch {
-            guard !Task.isCancelled else { return false }
+            guard !Task.isCancelled else { return }
             logger.warning("Lease not renewed", metadata: ["error": "\(error)"])
         }
-        return false
     }
 
-    private func write(_ spec: Lease.Spec, over version: String) async throws -> Lease {
+    private func write(
+        _ spec: Lease.Spec, over version: String, annotations: [String: String]? = nil
+    ) async throws -> Lease {
         try await client.patch(
-            Lease.self, key, merge: LeasePatch(metadata: .init(resourceVersion: version), spec: spec))
+            Lease.self, key,
+            merge: LeasePatch(metadata: .init(resourceVersion: version, annotations: annotations), spec: spec))
     }
 
     /// Lets go of the lease, if it is or may be ours. The task may be cancelled already, which must not keep these last
@@ -250,6 +263,7 @@ package struct LeaderElector: Sendable {
 private struct LeasePatch: Encodable {
     struct Metadata: Encodable {
         var resourceVersion: String
+        var annotations: [String: String]?
     }
     var metadata: Metadata
     var spec: Lease.Spec

@@ -105,7 +105,8 @@ final class FakeAgent: Sendable {
 
     func disconnect() { tunnel?.channel.close(promise: nil) }
 
-    private func message(_ opcode: UInt8, _ payload: ByteBuffer) {
+    /// A WebSocket message, whatever it holds.
+    func message(_ opcode: UInt8, _ payload: ByteBuffer) {
         var writer = WebSocketWriter(role: .client)
         var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
         message.writeImmutableBuffer(payload)

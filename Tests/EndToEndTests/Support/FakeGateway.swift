@@ -1,25 +1,62 @@
 import ClusterAgent
 import NIOCore
 import NIOHTTP1
+import TunnelProtocol
 import Synchronization
 import TestSupport
 import Testing
-import TunnelProtocol
 
 @testable import TunnelTransport
 
 /// A gateway that welcomes one agent after another and sends whatever frames the test wants.
 final class FakeGateway: TunnelAdmission {
+    /// What one tunnel's agent said, in control messages, from the first to the latest.
+    struct Told: Sendable {
+        var messages: [ControlMessage] = []
+
+        var number: Int? {
+            messages.lazy.compactMap { if case .hello(let hello) = $0 { hello.tunnel } else { nil } }.first
+        }
+        var syncs: Int {
+            messages.count { if case .ingressRoutes(let routes) = $0 { routes.action == .sync } else { false } }
+        }
+        var standbyHeartbeats: Int {
+            messages.count { if case .heartbeat(let beat) = $0 { beat.revision == -1 } else { false } }
+        }
+    }
+
     private struct State {
         var tunnels: [Tunnel] = []
+        var told: [Told] = []
         /// Frames from the agent, as text.
         var frames: [String] = []
         var errors: [String] = []
         var closed: [TunnelCloseReason] = []
+        var canaryInterval: Int?
     }
 
     private let state = Mutex(State())
+    private let instance: String
+    private let registry: String?
+    private let heartbeatInterval: Int
+    /// Answers a handshake in place of a tunnel, where it says so.
+    private let refusal: @Sendable (HTTPRequestHead) -> TunnelRefusal?
 
+    /// - Parameter heartbeatInterval: in milliseconds.
+    init(
+        instance: String = "fake", registry: String? = nil, heartbeatInterval: Int = 60_000,
+        refusal: @escaping @Sendable (HTTPRequestHead) -> TunnelRefusal? = { _ in nil }
+    ) {
+        self.instance = instance
+        self.registry = registry
+        self.heartbeatInterval = heartbeatInterval
+        self.refusal = refusal
+    }
+
+    /// By tunnel, in the order in which they came.
+    var told: [Told] { state.withLock { $0.told } }
+    /// In the order in which they came, those that have ended included.
+    var tunnels: [Tunnel] { state.withLock { $0.tunnels } }
     var frames: [String] { state.withLock { $0.frames } }
     var errors: [String] { state.withLock { $0.errors } }
     var closed: [TunnelCloseReason] { state.withLock { $0.closed } }
@@ -29,16 +66,30 @@ final class FakeGateway: TunnelAdmission {
     func send(_ frames: Frame...) {
         var payload = ByteBuffer()
         for frame in frames { payload.writeFrame(frame) }
+        message(WebSocketOpcode.binary, payload)
+    }
+
+    /// A WebSocket message on the newest tunnel, whatever it holds.
+    func message(_ opcode: UInt8, _ payload: ByteBuffer) {
         var writer = WebSocketWriter(role: .server)
         var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
         message.writeImmutableBuffer(payload)
-        writer.finish(&message, opcode: WebSocketOpcode.binary)
+        writer.finish(&message, opcode: opcode)
         state.withLock { $0.tunnels.last }?.channel.writeAndFlush(message, promise: nil)
+    }
+
+    /// Ends the tunnel, and tells those to come that it will send canaries.
+    func announceCanaries(everyMilliseconds interval: Int) {
+        let tunnel = state.withLock { state in
+            state.canaryInterval = interval
+            return state.tunnels.last
+        }
+        tunnel?.close(.goingAway)
     }
 
     /// A request on a stream, with a window for its answer.
     static func request(
-        _ id: UInt32 = 1, _ method: String = "GET", _ target: String = "/", fields: HTTPHeaders = [:], end: Bool = true
+        _ id: UInt32 = 1, _ method: String = "GET", _ target: String = "/", fields: HeaderFields = [:], end: Bool = true
     ) -> Frame {
         .headers(
             StreamID(id),
@@ -46,29 +97,45 @@ final class FakeGateway: TunnelAdmission {
             endStream: end)
     }
 
-    func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<Void, TunnelRefusal> { .success(()) }
+    func admit(_ request: TunnelRequest) -> EventLoopFuture<Void> {
+        refusal(request.head).map { request.eventLoop.makeFailedFuture($0) } ?? request.eventLoop.makeSucceededVoidFuture()
+    }
     func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?) {}
-    func observer(for identity: Void) -> any TunnelObserver { Observer(gateway: self) }
+    func observer(for identity: Void) -> any TunnelObserver {
+        Observer(
+            gateway: self,
+            index: state.withLock { state in
+                state.told.append(Told())
+                return state.told.count - 1
+            })
+    }
     func configuration(for identity: Void) -> TunnelConfiguration { TunnelConfiguration(role: .gateway) }
 
     func accepted(_ tunnel: Tunnel, identity: Void, observer: any TunnelObserver, from remote: SocketAddress?) {
         // Before the tunnel's own handler, which knows nothing of the streams that the test opens.
         let tap = FrameTap { [self] frame in state.withLock { $0.frames.append(frame) } }
         try? tunnel.channel.pipeline.syncOperations.addHandler(tap, position: .first)
-        state.withLock { $0.tunnels.append(tunnel) }
+        let canaryInterval = state.withLock { state in
+            state.tunnels.append(tunnel)
+            return state.canaryInterval
+        }
         tunnel.send(
             .welcome(
                 .init(
-                    version: 1, instanceID: "fake", tunnelID: "t", gatewayDomain: "gateway.test",
-                    heartbeatIntervalMilliseconds: 60_000)))
+                    version: 1, instanceID: instance, tunnelID: "t", gatewayDomain: "gateway.test",
+                    heartbeatIntervalMilliseconds: heartbeatInterval, canaryIntervalMilliseconds: canaryInterval,
+                    registry: registry)))
     }
 
     private struct Observer: TunnelObserver {
         let gateway: FakeGateway
+        let index: Int
 
         func tunnelReceived(_ text: String) -> Bool {
-            if case .message(.error(let error)) = ControlMessage.decode(text) {
-                gateway.state.withLock { $0.errors.append(error.code) }
+            guard case .message(let message) = ControlMessage.decode(text) else { return true }
+            gateway.state.withLock { state in
+                state.told[index].messages.append(message)
+                if case .error(let error) = message { state.errors.append(error.code) }
             }
             return true
         }
@@ -150,19 +217,19 @@ func withAgent(
 ) async throws {
     enum Ended { case body, service }
     let backend = try await Backend()
-    let parts = try Parts(options, backend: backend)
+    let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let gateway = FakeGateway()
     let listener = try await TunnelAcceptor.bind(
-        host: "127.0.0.1", port: 0, tls: nil, admission: gateway, group: Loops.tunnels)
-    let connector = try parts.connector(options, port: try #require(listener.localAddress?.port))
+        host: "127.0.0.1", port: 0, tls: { nil }, admission: gateway, group: Loops.tunnels)
+    let pool = try parts.pool(options, port: try #require(listener.localAddress?.port))
     try await withThrowingTaskGroup(of: Ended.self) { group in
         group.addTask {
             await backend.run(script)
             return .service
         }
         group.addTask {
-            try? await connector.run()
+            try? await pool.run()
             return .service
         }
         group.addTask {

@@ -1,4 +1,3 @@
-import Crypto
 import Foundation
 import HTTPExchange
 import KubernetesAPI
@@ -9,6 +8,7 @@ import Routing
 import ServiceLifecycle
 import Settings
 import Synchronization
+import Telemetry
 import TestSupport
 import Testing
 import TunnelProtocol
@@ -33,6 +33,12 @@ struct StackOptions: Sendable {
     var trustedProxies: [CIDRBlock] = []
     var tunnel = TunnelConfiguration(role: .gateway)
     var agentToken = "token-a"
+    /// Files beside the token, by name; `clusters.yaml` with the tokens `token-a` and `token-b` unless one is given.
+    var files: [String: String] = [:]
+    /// Settings of the gateway's authentication; `@name` is the path of one of the files.
+    var authentication: [GatewaySettings.Name: String] = [:]
+    /// Files of the agents' listener by name; nil for plain text.
+    var agentTLS: AgentTLS.Files?
     var agentCluster = "cluster-a"
     /// Whether an agent is started at all.
     var hasAgent = true
@@ -42,6 +48,17 @@ struct StackOptions: Sendable {
     var separateLoops = false
     var agentGrace = Duration.zero
     var gatewayGrace = Duration.zero
+    /// The agent's.
+    var tunnels = 1
+    /// Within which the agent dials the replacement of a drained tunnel.
+    var drainSpread = TimeAmount.milliseconds(20)
+    /// Changes whatever else the agent's pool is told.
+    var pool: @Sendable (inout TunnelPool.Configuration) -> Void = { _ in }
+    var warmUp = Duration.zero
+    /// The gateway's name.
+    var instance = "gateway-1"
+    /// Ports that another gateway listens on, too; any free ones where `nil`.
+    var sharedPorts: (front: Int, agent: Int)?
 }
 
 /// A gateway and an agent, connected, in this process.
@@ -53,6 +70,8 @@ struct Stack: Sendable {
     var guardrail: ForwardingGuard
     var sync: FakeSync
     var status: TunnelStatus
+    var directory: URL
+    var authenticator: TunnelAuthenticator
     var backend: Backend
     var gatewayLog: LogRecorder
     var agentLog: LogRecorder
@@ -103,7 +122,7 @@ func withStack(
 ) async throws {
     enum Ended { case body, service }
     let backend = try await Backend()
-    let parts = try Parts(options, backend: backend)
+    let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let ports = AsyncStream.makeStream(of: (isFront: Bool, port: Int).self)
     try await withThrowingTaskGroup(of: Ended.self) { group in
@@ -111,7 +130,7 @@ func withStack(
             await backend.run(script)
             return .service
         }
-        for service in parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) }) {
+        for service in try parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) }) {
             group.addTask {
                 try? await service.run()
                 return .service
@@ -127,13 +146,14 @@ func withStack(
         let (stop, stopAgent) = AsyncStream.makeStream(of: Never.self)
         let stack = Stack(
             frontPort: frontPort, agentPort: agentPort, tunnels: parts.tunnels, cache: parts.cache,
-            guardrail: parts.guardrail, sync: parts.sync, status: parts.status, backend: backend,
+            guardrail: parts.guardrail, sync: parts.sync, status: parts.status, directory: parts.directory,
+            authenticator: parts.authenticator, backend: backend,
             gatewayLog: parts.gatewayLog, agentLog: parts.agentLog, stopAgent: { stopAgent.finish() })
         if options.hasAgent {
             group.addTask {
                 await withTaskGroup(of: Void.self) { agent in
                     agent.addTask {
-                        try? await parts.connector(options, port: agentPort).run()
+                        try? await parts.pool(options, port: agentPort).run()
                         stack.agentHasEnded.set(true)
                     }
                     agent.addTask { for await _ in stop {} }
@@ -169,10 +189,14 @@ struct Parts: Sendable {
     let gatewayLog = LogRecorder()
     let agentLog = LogRecorder()
     let upstream: UpstreamPools
-    let directory: ClusterDirectory
-    let tokenFile = FileManager.default.temporaryDirectory.appending(path: "token-\(UUID().uuidString)")
+    /// With the token file, the clusters file and whatever else the options name.
+    let directory = FileManager.default.temporaryDirectory.appending(path: "stack-\(UUID().uuidString)")
+    let credentials: CredentialFiles
+    let start: CredentialWatcher.Start
+    let authenticator: TunnelAuthenticator
+    var tokenFile: URL { directory.appending(path: "token") }
 
-    init(_ options: StackOptions, backend: Backend) throws {
+    init(_ options: StackOptions, backend: Backend) async throws {
         cache = RouteCache(timeouts: options.gatewayTimeouts)
         guardrail = ForwardingGuard(policy: options.policy)
         upstream = UpstreamPools(group: Loops.tunnels, settings: options.upstream, forwarding: guardrail)
@@ -182,13 +206,29 @@ struct Parts: Sendable {
                 tls: false, annotations: options.annotations)
         }
         sync = FakeSync(advertised, clusterUUID: options.agentCluster)
-        let digests = ["a", "b"].map { name in
-            let digest = SHA256.hash(data: Data("token-\(name)".utf8)).map { String(format: "%02x", $0) }.joined()
-            return "{uuid: cluster-\(name), tokenSHA256: \(digest)}"
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let clusters = ["a", "b"].map { "{uuid: cluster-\($0), tokenSHA256: \(SHA256Hex.text("token-\($0)"))}" }
+        var files = ["token": options.agentToken, "clusters.yaml": "clusters: [\(clusters.joined(separator: ", "))]"]
+        files.merge(options.files) { $1 }
+        for (name, text) in files { try Data(text.utf8).write(to: directory.appending(path: name)) }
+        let directory = directory
+        let path = { (name: String) in
+            name.hasPrefix("@") ? directory.appending(path: String(name.dropFirst())).path : name
         }
-        directory = try ClusterDirectory(text: "clusters: [\(digests.joined(separator: ", "))]", path: "test")
-
-        try Data(options.agentToken.utf8).write(to: tokenFile)
+        var flags: [GatewaySettings.Name: String?] = [
+            .clustersFile: path("@clusters.yaml"), .acceptRate: "1000", .authFailuresPerMinute: "1000",
+        ]
+        flags.merge(options.authentication.mapValues { path($0) }) { $1 }
+        let settings = try AuthenticationSettings(SettingsReader(flags: flags, environment: [:], prefix: "TEST"))
+        var tls = options.agentTLS
+        tls?.certificate = path(options.agentTLS?.certificate ?? "")
+        tls?.key = path(options.agentTLS?.key ?? "")
+        tls?.clientAuthority = options.agentTLS?.clientAuthority.map(path)
+        credentials = CredentialFiles(settings, tls: tls)
+        start = CredentialWatcher.Start(credentials)
+        authenticator = TunnelAuthenticator(
+            credentials: try await credentials.load(), acceptRate: settings.acceptRate,
+            failuresPerMinute: settings.failuresPerMinute)
 
         let byHost = Dictionary(grouping: options.routes, by: \.host)
         let service = ObjectKey(namespace: "default", name: "web")
@@ -212,52 +252,78 @@ struct Parts: Sendable {
 
     func gateway(
         _ options: StackOptions, listening: @escaping @Sendable (_ isFront: Bool, _ port: Int) -> Void
-    ) -> [any ServiceLifecycle.Service] {
+    ) throws -> [any ServiceLifecycle.Service] {
         let logger = gatewayLog.logger("gateway")
         let store = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
-        let accessLog = AccessLog(logger: logger)
-        let local = HostAndPort(host: "127.0.0.1", port: 0)
+        let accessLog = AccessLog(
+            lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
+        let drain = GatewayDrain(grace: options.gatewayGrace)
+        let warmUp = WarmUp(longest: options.warmUp)
+        func local(_ port: Int?) -> HostAndPort { HostAndPort(host: "127.0.0.1", port: port ?? 0) }
+        let tls = try credentials.tls.map { files throws(SettingsError) in try AgentTLS(files) }
+        let authenticated = AuthenticatedTunnels(registry: registry)
         return [
             accessLog, registry,
-            TunnelServer(
-                configuration: .init(
-                    listen: local, tls: nil, instanceID: "gateway-1", gatewayDomain: gatewayDomain.text,
-                    heartbeatInterval: .seconds(10), tunnel: options.tunnel, shutdownGrace: options.gatewayGrace),
-                directory: directory, registry: registry, tunnels: tunnels, group: Loops.tunnels, logger: logger,
-                onListening: { listening(false, $0.port ?? 0) }),
-            FrontDoor(
-                listen: local, cache: cache, tunnels: tunnels, policy: options.forwarding,
-                trustedProxies: options.trustedProxies, accessLog: accessLog, shutdownGrace: options.gatewayGrace,
-                group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
-                onListening: { listening(true, $0.port ?? 0) }),
+            CredentialWatcher(
+                credentials, since: start, authenticator: authenticator, tls: tls, tunnels: authenticated,
+                interval: .milliseconds(20), logger: logger),
+            TrafficService(
+                tunnels: TunnelServer(
+                    configuration: .init(
+                        listen: local(options.sharedPorts?.agent), tls: tls, instanceID: options.instance,
+                        gatewayDomain: gatewayDomain.text, heartbeatInterval: .seconds(10),
+                        registry: options.sharedPorts == nil ? nil : "memory of \(options.instance)",
+                        tunnel: options.tunnel,
+                        reusePort: options.sharedPorts != nil),
+                    authenticator: authenticator, authenticated: authenticated, registry: registry,
+                    tunnels: tunnels, drain: drain, warmUp: warmUp,
+                    metrics: GatewayTunnelMetrics(), group: Loops.tunnels, logger: logger,
+                    onListening: { listening(false, $0.port ?? 0) }),
+                front: FrontDoor(
+                    listen: local(options.sharedPorts?.front), cache: cache, tunnels: tunnels,
+                    policy: options.forwarding,
+                    trustedProxies: options.trustedProxies, accessLog: accessLog, drain: drain,
+                    reusePort: options.sharedPorts != nil, opens: { await warmUp.wait() },
+                    group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
+                    onListening: { listening(true, $0.port ?? 0) })),
         ]
     }
 
-    func removeFiles() { try? FileManager.default.removeItem(at: tokenFile) }
+    func removeFiles() { try? FileManager.default.removeItem(at: directory) }
 
     private var gatewayDomain: Hostname {
         guard let domain = try? Hostname("gateway.test") else { preconditionFailure("gateway.test is a name") }
         return domain
     }
 
-    func connector(_ options: StackOptions, port: Int) throws -> GatewayConnector {
+    func pool(_ options: StackOptions, port: Int) throws -> TunnelPool {
         var tunnel = options.tunnel
         tunnel.role = .agent
-        return GatewayConnector(
-            configuration: .init(
-                dialer: TunnelDialer(host: "127.0.0.1", port: port, tls: nil, group: Loops.tunnels), tunnel: tunnel,
-                hello: .init(
-                    versions: [1], clusterUUID: options.agentCluster, agentID: "agent-1", agentVersion: "test",
-                    maxStreams: tunnel.maxStreams),
-                tokenFile: SecretFile(path: tokenFile.path, setting: "token-file"),
-                backoff: .init(first: .milliseconds(20), longest: .milliseconds(100), refused: .milliseconds(200)),
-                shutdownGrace: options.agentGrace),
-            upstream: upstream, syncer: sync, status: status, logger: agentLog.logger("agent"))
+        let dialer = TunnelDialer(host: "127.0.0.1", port: port, tls: nil, group: Loops.tunnels)
+        var configuration = TunnelPool.Configuration(
+            tunnels: options.tunnels, dialer: { dialer }, tunnel: tunnel,
+            hello: .init(
+                versions: [1], clusterUUID: options.agentCluster, agentID: "agent-1", agentVersion: "test",
+                maxStreams: tunnel.maxStreams),
+            tokenFile: SecretFile(path: tokenFile.path, setting: "token-file"),
+            backoff: .init(first: .milliseconds(20), longest: .milliseconds(100), refused: .milliseconds(200)),
+            shutdownGrace: options.agentGrace)
+        configuration.startSpread = .milliseconds(5)
+        configuration.drainSpread = options.drainSpread
+        options.pool(&configuration)
+        return TunnelPool(
+            configuration: configuration, upstream: upstream, syncer: sync, status: status,
+            logger: agentLog.logger("agent"))
     }
 }
 
 extension Stack {
+    /// Replaces one of the files, as a whole.
+    func rewrite(_ name: String, _ text: String) throws {
+        try Data(text.utf8).write(to: directory.appending(path: name), options: .atomic)
+    }
+
     /// A new connection to the front door.
     func connect() async throws -> RawConnection { try await RawConnection.connect(port: frontPort) }
 

@@ -1,8 +1,7 @@
 import Foundation
 import NIOCore
-import NIOHTTP1
-import Testing
 import TunnelProtocol
+import Testing
 
 /// The fenced blocks of `docs/tunnel-protocol.md`.
 enum ProtocolDocument {
@@ -62,11 +61,11 @@ struct ProtocolVector {
         let isEnd = value("end_stream") == "yes"
         switch value("frame") {
         case "HEADERS":
-            let fields = HTTPHeaders(
-                lines.filter { $0.0 == "field" }.map { line in
-                    let parts = line.1.split(separator: ": ", maxSplits: 1)
-                    return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
-                })
+            var fields = HeaderFields()
+            for line in lines where line.0 == "field" {
+                let parts = line.1.split(separator: ": ", maxSplits: 1)
+                fields.add(name: String(parts[0]), value: parts.count > 1 ? String(parts[1]) : "")
+            }
             let block: HeaderBlock =
                 switch value("kind") {
                 case "request":

@@ -1,11 +1,11 @@
 import NIOCore
+import TunnelProtocol
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import Synchronization
 import TestSupport
 import Testing
-import TunnelProtocol
 
 @testable import TunnelTransport
 
@@ -106,11 +106,15 @@ final class TestAdmission: TunnelAdmission {
         self.takesControl = takesControl
     }
 
-    func admit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Result<String, TunnelRefusal> {
-        switch TunnelHandshake.bearerToken(head.headers) {
-        case "good": .success("cluster")
-        case "busy": .failure(TunnelRefusal(.overloaded, "too many tunnels", retryAfter: 7))
-        default: .failure(TunnelRefusal(.unauthorized, "the token belongs to no cluster"))
+    func admit(_ request: TunnelRequest) -> EventLoopFuture<String> {
+        switch TunnelHandshake.bearerToken(request.head.headers) {
+        case "good": request.eventLoop.makeSucceededFuture("cluster")
+        case "late":
+            request.eventLoop.scheduleTask(in: .milliseconds(20)) { "cluster" }.futureResult
+        case "busy":
+            request.eventLoop.makeFailedFuture(TunnelRefusal(.overloaded, "too many tunnels", retryAfter: 7))
+        default:
+            request.eventLoop.makeFailedFuture(TunnelRefusal(.unauthorized, "the token belongs to no cluster"))
         }
     }
 
@@ -171,7 +175,7 @@ func withLoopback(
     handshakeTimeout: TimeAmount = .seconds(10), _ body: (Loopback) async throws -> Void
 ) async throws {
     let listener = try await TunnelAcceptor.bind(
-        host: "127.0.0.1", port: 0, tls: tls?.server, admission: admission, group: Loopback.group,
+        host: "127.0.0.1", port: 0, tls: { tls?.server }, admission: admission, group: Loopback.group,
         handshakeTimeout: handshakeTimeout)
     let loopback = Loopback(
         admission: admission, port: try #require(listener.localAddress?.port), clientTLS: tls?.client)
@@ -192,7 +196,7 @@ func withLoopback(
 extension Tunnel {
     /// Opens a stream on this tunnel's own event loop, or on another one.
     func openRecorded(
-        _ target: String = "/", endStream: Bool = true, on loop: (any EventLoop)? = nil, fields: HTTPHeaders = [:]
+        _ target: String = "/", endStream: Bool = true, on loop: (any EventLoop)? = nil, fields: HeaderFields = [:]
     ) async throws -> (RecordingReceiver, TunnelStream) {
         let loop = loop ?? eventLoop
         let receiver = RecordingReceiver()

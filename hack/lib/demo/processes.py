@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -17,6 +18,22 @@ from .waiting import CheckFailed
 STOP_SECONDS = 5.0
 
 
+# prctl(2).
+_PR_SET_PDEATHSIG = 1
+# Looked up here: between fork and exec nothing may be loaded.
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)
+
+
+def _end_with_parent() -> None:
+    """Has the kernel kill a program when the thread that started it, the main one, is gone.
+
+    Otherwise the agents of a run that was killed would go on, and disturb the next one. Other systems than Linux have
+    no such thing.
+    """
+    if _prctl:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Program:
     """One running program. Its standard output and error are appended to one log file."""
 
@@ -29,7 +46,7 @@ class Program:
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 list(arguments), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                start_new_session=True, env=environment,
+                start_new_session=True, env=environment, preexec_fn=_end_with_parent,
             )
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
-from . import interruption, manifests
+from . import interruption, leftovers, manifests
 from .cluster import ApiError, Cluster
 from .http_client import Server
 from .manifests import Object
@@ -115,24 +115,28 @@ class World:
         if self.options.existing_kubeconfig:
             self.cluster = Cluster(self.options.existing_kubeconfig)
         else:
-            kubeconfig = self.workspace.kubeconfig
-            program = self.processes.start(
-                "devcluster",
-                [
-                    self.binary("devcluster"), "serve", "--listen", f"127.0.0.1:{self.api_port}",
-                    "--kubeconfig", str(kubeconfig), "--service-cidr", "127.96.0.0/16", "--log-format", "json",
-                ],
-            )
-            self._wait_started(program, "the kubeconfig of the embedded API server", kubeconfig.exists)
-            kubeconfig.chmod(0o600)
-            self.cluster = Cluster(kubeconfig)
+            self.start_api_server("devcluster", self.api_port, self.workspace.kubeconfig, "127.96.0.0/16")
+            self.cluster = Cluster(self.workspace.kubeconfig)
         self.cluster_uuid = self.cluster.get("Namespace", None, "kube-system")["metadata"]["uid"]
+
+    def start_api_server(self, name: str, port: int, kubeconfig: Path, addresses: str) -> Program:
+        """Starts an embedded API server, which gives Services addresses of a range of this machine's own."""
+        program = self.processes.start(
+            name,
+            [
+                self.binary("devcluster"), "serve", "--listen", f"127.0.0.1:{port}", "--kubeconfig", str(kubeconfig),
+                "--service-cidr", addresses, "--log-format", "json",
+            ],
+        )
+        self._wait_started(program, "the kubeconfig of the embedded API server", kubeconfig.exists)
+        kubeconfig.chmod(0o600)
+        return program
 
     def prepare_cluster(self) -> None:
         """Applies the custom resource and makes this run's own namespace."""
         if self.options.existing_kubeconfig:
-            taken = self._find_staying("Namespace", CONTROLLER_NAMESPACE)
-            expect(not taken, f"namespace {CONTROLLER_NAMESPACE} exists; this needs a cluster without one")
+            leftovers.remove(self.cluster)
+            self.expect_suitable_cluster()
         for crd in sorted((ROOT / "crds").glob("gateway*.yaml")):
             text = crd.read_text(encoding="utf-8")
             for document in manifests.split_documents(text):
@@ -143,7 +147,26 @@ class World:
                     self._created.append((document.kind, None, document.name))
             self.cluster.apply(text)
         wait_until("the API server serves GatewayRoutes", 10, self._serves_gateway_routes)
-        self.create(manifests.namespace(self.namespace))
+        self.make_namespace(self.namespace)
+
+    def expect_suitable_cluster(self) -> None:
+        """A cluster that is not ours must not have what the scenarios make, or what would change their outcome."""
+        expect(
+            not self.cluster.find("Service", CONTROLLER_NAMESPACE, CONTROLLER),
+            f"the cluster has the Service {CONTROLLER_NAMESPACE}/{CONTROLLER}; this needs one without an ingress "
+            "controller")
+
+    def make_namespace(self, name: str) -> None:
+        """Creates a namespace that stays until the run's end, and that a later run removes if this one cannot."""
+        self.create(leftovers.marked(manifests.namespace(name)))
+
+    def controller_namespace(self) -> None:
+        """Sees to it that there is the namespace of ingress-nginx. One that was there before is not ours, and stays.
+
+        One that is made stays until the run's end: a name whose deletion is under way cannot be used again.
+        """
+        if not self._find_staying("Namespace", CONTROLLER_NAMESPACE):
+            self.make_namespace(CONTROLLER_NAMESPACE)
 
     def _find_staying(self, kind: str, name: str) -> Optional[Object]:
         """An object of the whole cluster; the end of one that is being deleted is waited for."""
@@ -208,7 +231,7 @@ class World:
         for document in manifests.split_documents(text):
             self._created.append((document.kind, document.namespace, document.name))
         self.cluster.apply(text)
-        self.my_app = self._start_application("my-app", self.cluster.get("Service", self.example_namespace, "my-app"))
+        self.my_app = self.start_application("my-app", self.cluster.get("Service", self.example_namespace, "my-app"))
 
     # Parts that scenarios use
 
@@ -226,7 +249,7 @@ class World:
         """
         if name not in self._applications:
             service = self.create(self.application_service(name, {"web": 8080, "other": 9090}))
-            self._applications[name] = self._start_application(name, service)
+            self._applications[name] = self.start_application(name, service)
         return self._applications[name]
 
     def application_service(self, name: str, ports: dict[str, int]) -> Object:
@@ -237,18 +260,17 @@ class World:
     def ingress_controller(self) -> Iterator[Application]:
         """An ingress controller's Service, with an application in the controller's place. Both end with the block."""
         port = 80 if can_listen("127.0.0.1", 80) else 8080
-        # Stays until the run's end: a name whose deletion is under way cannot be used again.
-        if ("Namespace", None, CONTROLLER_NAMESPACE) not in self._created:
-            self.create(manifests.namespace(CONTROLLER_NAMESPACE))
+        self.controller_namespace()
         with self.objects() as objects:
             service = objects.create(manifests.service(CONTROLLER_NAMESPACE, CONTROLLER, {"http": port}))
-            application = self._start_application("ingress-controller", service)
+            application = self.start_application("ingress-controller", service)
             try:
                 yield application
             finally:
                 self.processes.stop(application.program)
 
-    def _start_application(self, name: str, service: Object) -> Application:
+    def start_application(self, name: str, service: Object) -> Application:
+        """Starts an application that listens at the address of a Service."""
         address = service["spec"].get("clusterIP") or service["spec"]["externalName"]
         ports = [entry["port"] for entry in service["spec"]["ports"]]
         arguments = [self.binary("devcluster"), "sample-app", "--name", name]
@@ -318,7 +340,7 @@ class World:
             kind, namespace, name = self._created.pop()
             try:
                 if kind == "Namespace":
-                    self._empty(name)
+                    leftovers.empty(self.cluster, name)
                     self.cluster.delete_namespace(name)
                 else:
                     self.cluster.delete(kind, namespace, name)
@@ -341,12 +363,6 @@ class World:
             except ApiError as failure:
                 problems.append(f"cannot restore what was found: {failure}")
         return problems
-
-    def _empty(self, namespace: str) -> None:
-        """Deletes what is left in one of this run's namespaces, which a cluster may have nobody else for."""
-        for kind in ("Ingress", "Service", "GatewayRoute", "Lease", "Event"):
-            for item in self.cluster.objects(kind, namespace):
-                self.cluster.delete(kind, namespace, item["metadata"]["name"])
 
     # Plumbing
 

@@ -31,7 +31,7 @@ def main() -> int:
             for check in group.checks(arguments.only):
                 print(f"{check.name}  {check.title}")
         return 0
-    directory = ROOT / ".e2e"
+    directory = arguments.directory
     directory.mkdir(exist_ok=True)
     with (directory / "lock").open("w", encoding="ascii") as lock:
         if not try_lock(lock):
@@ -47,8 +47,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--existing-cluster", action="store_true")
     parser.add_argument("--only", metavar="PATTERN")
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--report", type=Path, default=ROOT / ".e2e" / "report.json")
+    parser.add_argument("--directory", type=Path, default=ROOT / ".e2e", help="for logs and the files of the run")
+    parser.add_argument("--report", type=Path)
     arguments = parser.parse_args()
+    arguments.report = arguments.report or arguments.directory / "report.json"
     if not any(group.checks(arguments.only) for group in GROUPS):
         parser.error(f"no check has a name like {arguments.only!r}; --list prints them")
     arguments.kubeconfig = None
@@ -69,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     report = Report()
     existing: Optional[Path] = arguments.kubeconfig
-    world = E2EWorld(Options(arguments.binaries, existing, check=True), is_whole_run=arguments.only is None)
+    world = E2EWorld(
+        Options(arguments.binaries, existing, check=True), arguments.only is None, arguments.directory)
     try:
         start(world)
         for group in GROUPS:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 from demo import kubeconfig, manifests
+from demo.cluster import Cluster
 from demo.manifests import Object
 from demo.ports import Ports
 from demo.waiting import expect
-from demo.world import CONTROLLER_NAMESPACE, ROOT, Application, Options, World
+from demo.world import ROOT, Application, Options, World
 
 from .agents import Agent
 from .relay import Relay
@@ -29,8 +30,10 @@ class Skipped(Exception):
 class E2EWorld(World):
     """What a run consists of."""
 
-    def __init__(self, options: Options, is_whole_run: bool = True) -> None:
-        super().__init__(options, ROOT / ".e2e", PREFIX)
+    def __init__(
+        self, options: Options, is_whole_run: bool = True, directory: Path = ROOT / ".e2e"
+    ) -> None:
+        super().__init__(options, directory, PREFIX)
         # Whether every check runs, so that what no agent did in this run is done by none.
         self.is_whole_run = is_whole_run
         # Nothing lands in "default", whoever's cluster it is.
@@ -46,16 +49,19 @@ class E2EWorld(World):
 
     # Preparing
 
-    def prepare_cluster(self) -> None:
+    def expect_suitable_cluster(self) -> None:
+        super().expect_suitable_cluster()
         foreign = [
             f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in self.cluster.objects("Ingress")]
         expect(
             not foreign,
             f"the cluster has Ingresses, which the agents of this suite would serve: {', '.join(foreign[:3])}; "
             "it needs a cluster without any")
+
+    def prepare_cluster(self) -> None:
         super().prepare_cluster()
-        self.create(manifests.namespace(self.system_namespace))
-        self.create(manifests.namespace(self.other_namespace))
+        self.make_namespace(self.system_namespace)
+        self.make_namespace(self.other_namespace)
 
     @cached_property
     def server_version(self) -> str:
@@ -73,14 +79,6 @@ class E2EWorld(World):
             raise Skipped(
                 "sends requests to a Service's ClusterIP, and those of this cluster are not addresses of this "
                 "machine (kube-apiserver --service-cluster-ip-range=127.96.0.0/16 makes them so)")
-
-    def controller_namespace(self) -> None:
-        """Makes the namespace of ingress-nginx, once; it stays until the run's end.
-
-        A name whose deletion is under way cannot be used again.
-        """
-        if ("Namespace", None, CONTROLLER_NAMESPACE) not in self._created:
-            self.create(manifests.namespace(CONTROLLER_NAMESPACE))
 
     # Applications
 
@@ -105,7 +103,7 @@ class E2EWorld(World):
             super().apply_example()
             return
         service = self.create(self.application_service("my-app", {"http": 8080}))
-        self.my_app = self._start_application("my-app", service)
+        self.my_app = self.start_application("my-app", service)
         text = (ROOT / "hack" / "example" / "ingress.yaml").read_text(encoding="utf-8")
         self._created.append(("Ingress", self.example_namespace, "my-app"))
         self.cluster.apply(text.replace("namespace: default", f"namespace: {self.example_namespace}"))
@@ -121,10 +119,11 @@ class E2EWorld(World):
     @contextmanager
     def running_agent(
         self, *flags: str, name: str = "agent", elects: bool = False, kubeconfig_path: Optional[Path] = None,
-        waits: bool = True,
+        token_file: Optional[Path] = None, waits: bool = True,
     ) -> Iterator[Agent]:
         """An agent that runs until the block's end, and is ready at its start unless told otherwise."""
-        agent = self.launch(*flags, name=name, elects=elects, kubeconfig_path=kubeconfig_path)
+        agent = self.launch(
+            *flags, name=name, elects=elects, kubeconfig_path=kubeconfig_path, token_file=token_file)
         problems: list[str] = []
         try:
             if waits:
@@ -135,11 +134,12 @@ class E2EWorld(World):
         expect(not problems, "; ".join(problems))
 
     def launch(
-        self, *flags: str, name: str = "agent", elects: bool = False, kubeconfig_path: Optional[Path] = None
+        self, *flags: str, name: str = "agent", elects: bool = False, kubeconfig_path: Optional[Path] = None,
+        token_file: Optional[Path] = None,
     ) -> Agent:
         """Starts an agent that the caller ends."""
         port = self._ports.free(0)
-        command = self.agent_command(port, kubeconfig_path or self.cluster.kubeconfig)
+        command = self.agent_command(port, kubeconfig_path or self.cluster.kubeconfig, token_file)
         command += ["--leader-elect-lease", self.lease] if elects else ["--no-leader-elect"]
         program = self.processes.start(f"agent-{name}", [*command, *flags])
         agent = Agent(name, program, self.processes, port)
@@ -168,6 +168,27 @@ class E2EWorld(World):
         finally:
             relay.close()
             path.unlink()
+
+    @contextmanager
+    def second_cluster(self) -> Iterator[Cluster]:
+        """Another cluster with an agent, known to the same gateway; an embedded one, whatever the first is."""
+        kubeconfig_path = self.workspace.directory / "second-kubeconfig"
+        token_file = self.workspace.directory / "second-token"
+        for old in (kubeconfig_path, token_file):
+            old.unlink(missing_ok=True)
+        self.workspace.write_secret(token_file, self.other_token)
+        program = self.start_api_server("second-devcluster", self._ports.free(0), kubeconfig_path, "127.97.0.0/16")
+        try:
+            cluster = Cluster(kubeconfig_path)
+            for file in sorted((ROOT / "crds").glob("gateway*.yaml")):
+                cluster.apply(file.read_text(encoding="utf-8"))
+            uuid = ("--cluster-uuid", self.other_cluster_uuid)
+            with self.running_agent(
+                *uuid, name="agent-of-second", kubeconfig_path=kubeconfig_path, token_file=token_file
+            ):
+                yield cluster
+        finally:
+            self.processes.stop(program)
 
     # Objects
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import shutil
 import subprocess
 import tempfile
 import unittest
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,16 +49,47 @@ def setting(directory: Path, name: str) -> str:
     return str(of_kind(directory, "ConfigMap")["data"][name])
 
 
+@dataclass(frozen=True)
+class Peer:
+    """Whom the agent dials."""
+
+    address: str
+    is_node: bool = False
+    is_pod: bool = False
+
+
+def allows(rule: Any, to: Peer, port: int, protocol: str, is_every_address: bool) -> bool:
+    """Whether a rule of a NetworkPolicy's egress lets a connection out."""
+    ports = rule.get("ports")
+    if ports and not any((entry["port"], entry.get("protocol", "TCP")) == (port, protocol) for entry in ports):
+        return False
+    peers = rule.get("to")
+    return not peers or any(_is_meant(peer, to, is_every_address) for peer in peers)
+
+
+def _is_meant(peer: Any, to: Peer, is_every_address: bool) -> bool:
+    if "ipBlock" not in peer:
+        # Every label selector of ours is empty, which selects all.
+        return to.is_pod and peer == {"namespaceSelector": {}}
+    if (to.is_node or to.is_pod) and not is_every_address:
+        return False
+    address, block = ipaddress.ip_address(to.address), peer["ipBlock"]
+    excepted = any(address in ipaddress.ip_network(network) for network in block.get("except", []))
+    return address in ipaddress.ip_network(block["cidr"]) and not excepted
+
+
 @unittest.skipUnless(KUBECTL, "kubectl is not installed")
 class Install(unittest.TestCase):
-    def test_two_replicas_of_which_one_is_always_there(self) -> None:
+    def test_21_two_replicas_of_which_one_is_always_there(self) -> None:
         for directory in AGENTS:
             with self.subTest(directory.name):
                 spec = of_kind(directory, "Deployment")["spec"]
                 self.assertEqual(spec["replicas"], 2)
                 self.assertEqual(spec["strategy"]["rollingUpdate"], {"maxUnavailable": 0, "maxSurge": 1})
                 budget = of_kind(directory, "PodDisruptionBudget")["spec"]
-                self.assertEqual(budget["minAvailable"], 1)
+                # One of two stays; and of one, which an overlay may ask for, a drain does not wait for ever.
+                self.assertEqual((budget.get("minAvailable"), budget["maxUnavailable"]), (None, 1))
+                self.assertEqual(budget["unhealthyPodEvictionPolicy"], "AlwaysAllow")
                 affinity = spec["template"]["spec"]["affinity"]["podAntiAffinity"]
                 term = affinity["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]
                 self.assertEqual(term["topologyKey"], "kubernetes.io/hostname")
@@ -84,7 +117,7 @@ class Install(unittest.TestCase):
                 grace = int(pod["terminationGracePeriodSeconds"])
                 self.assertGreater(grace, 30, "longer than the agent's own grace time")
 
-    def test_rules_name_what_they_allow(self) -> None:
+    def test_22_rules_name_what_they_allow(self) -> None:
         """The ancestor's defect 22: full access to secrets, RBAC objects, exec and webhooks."""
         for directory in AGENTS:
             for item in rendered(directory):
@@ -117,15 +150,45 @@ class Install(unittest.TestCase):
                             (subject["kind"], subject["name"], subject["namespace"]),
                             ("ServiceAccount", account["name"], account["namespace"]))
 
-    def test_nothing_comes_in_but_to_the_port_of_probes_and_metrics(self) -> None:
+    def test_21_nothing_comes_in_but_to_the_port_of_probes_and_metrics(self) -> None:
         for directory in AGENTS:
             with self.subTest(directory.name):
                 policy = of_kind(directory, "NetworkPolicy")["spec"]
                 self.assertEqual(set(policy["policyTypes"]), {"Ingress", "Egress"})
                 self.assertEqual([[p["port"] for p in rule["ports"]] for rule in policy["ingress"]], [["admin"]])
-                blocks = [to["ipBlock"] for rule in policy["egress"] for to in rule.get("to", [])]
-                everywhere = {block["cidr"]: block["except"] for block in blocks}
-                self.assertIn("169.254.0.0/16", everywhere["0.0.0.0/0"])
+
+    def test_21_the_policy_lets_out_what_the_agent_dials_under_every_reading_of_it(self) -> None:
+        """To some plugins an ipBlock is every address there is, to others none that belongs to a node or a Pod."""
+        for directory in AGENTS:
+            egress = of_kind(directory, "NetworkPolicy")["spec"]["egress"]
+            for is_every_address in (True, False):
+                def lets_out(to: Peer, port: int, protocol: str = "TCP") -> bool:
+                    return any(allows(rule, to, port, protocol, is_every_address) for rule in egress)
+
+                with self.subTest(directory.name, is_every_address=is_every_address):
+                    # The API server: a process on a node, a Pod, or elsewhere; behind port 443 of its Service.
+                    for to in (Peer("10.0.0.5", is_node=True), Peer("fd12::5", is_node=True), Peer("203.0.113.5")):
+                        self.assertTrue(lets_out(to, 443) and lets_out(to, 6443), str(to))
+                    # Ingress controllers, applications, and name servers at the Pod's own port.
+                    for to in (Peer("10.244.0.7", is_pod=True), Peer("fd12::7", is_pod=True)):
+                        self.assertTrue(all(lets_out(to, port) for port in (80, 3000, 8080, 9443)), str(to))
+                        self.assertTrue(all(lets_out(to, port, "UDP") for port in (53, 5353)), str(to))
+                    self.assertTrue(lets_out(Peer("169.254.20.10", is_node=True), 53, "UDP"))
+                    # The gateway, at whatever port.
+                    for address in ("198.51.100.1", "2001:db8::1"):
+                        self.assertTrue(lets_out(Peer(address), 443) and lets_out(Peer(address), 8081), address)
+                    # What clouds tell a machine.
+                    for address in ("169.254.169.254", "fd00:ec2::254"):
+                        self.assertFalse(lets_out(Peer(address), 80), address)
+
+    def test_21_the_pod_is_asked_at_the_addresses_of_either_family(self) -> None:
+        for directory in AGENTS:
+            with self.subTest(directory.name):
+                (container,) = of_kind(directory, "Deployment")["spec"]["template"]["spec"]["containers"]
+                values = {entry["name"]: entry.get("value") for entry in container["env"]}
+                (port,) = container["ports"]
+                self.assertEqual(values["PIPEOPS_AGENT_ADMIN_LISTEN"], f"[::]:{port['containerPort']}")
+                self.assertEqual(port["name"], container["readinessProbe"]["httpGet"]["port"])
 
     def test_overlays_say_what_is_particular_about_their_clusters(self) -> None:
         overlays = {directory.name: directory for directory in OVERLAYS}

@@ -13,32 +13,34 @@ from demo.world import CONTROLLER, CONTROLLER_NAMESPACE
 from ..expectations import event, is_unknown, programmed, simple_ingress, wait_condition, wait_status, withdrawn
 from ..world import E2EWorld
 
-CONTROLLER_KEY = f"{CONTROLLER_NAMESPACE}/{CONTROLLER}"
+# A controller that is found by its label, wherever it is: checks that are not about a well-known name leave the
+# namespace alone that the usual installation has.
+EDGE = "edge"
+LABELS = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
 # A target that nobody listens at is given up soon.
 FLAGS = ("--connect-timeout", "500ms")
 
 
 @contextmanager
 def _controller(
-    world: E2EWorld, namespace: str = CONTROLLER_NAMESPACE, name: str = CONTROLLER, type_: str = "ClusterIP",
+    world: E2EWorld, type_: str = "ClusterIP", name: str = EDGE, namespace: str = "",
     labels: Optional[dict[str, str]] = None,
-) -> Iterator[None]:
-    if namespace == CONTROLLER_NAMESPACE:
-        world.controller_namespace()
+) -> Iterator[str]:
+    """A controller's Service, and its key."""
+    namespace = namespace or world.other_namespace
     item = manifests.service(namespace, name, {"http": 80, "https": 443}, type_)
-    if labels:
-        item["metadata"]["labels"] = labels
+    item["metadata"]["labels"] = LABELS if labels is None else labels
     with world.serving(item):
-        yield
+        yield f"{namespace}/{name}"
 
 
 def _set_type(world: E2EWorld, type_: str) -> None:
-    world.cluster.patch("Service", CONTROLLER_NAMESPACE, CONTROLLER, {"spec": {"type": type_}})
+    world.cluster.patch("Service", world.other_namespace, EDGE, {"spec": {"type": type_}})
 
 
 def _set_addresses(world: E2EWorld, addresses: Optional[list[dict[str, str]]]) -> None:
     change: Object = {"status": {"loadBalancer": {"ingress": addresses}}}
-    world.cluster.patch("Service", CONTROLLER_NAMESPACE, CONTROLLER, change, "status")
+    world.cluster.patch("Service", world.other_namespace, EDGE, change, "status")
 
 
 def _known(world: E2EWorld, host: str) -> None:
@@ -65,32 +67,32 @@ def every_type_in_turn(world: E2EWorld) -> str:
         with world.serving(simple_ingress(world, name, host, world.blue().service)):
             expect_type("Private", "NoIngressController", "Service")
             programmed(world, name)
-            with _controller(world, type_="NodePort"):
-                expect_type("Private", "NodePort", CONTROLLER_KEY)
+            with _controller(world, "NodePort") as key:
+                expect_type("Private", "NodePort", key)
                 _known(world, host)
                 _set_type(world, "LoadBalancer")
-                expect_type("Private", "LoadBalancerPending", CONTROLLER_KEY)
+                expect_type("Private", "LoadBalancerPending", key)
                 _known(world, host)
-                expect_type("Private", "LoadBalancerWithoutAddress", CONTROLLER_KEY)
+                expect_type("Private", "LoadBalancerWithoutAddress", key)
                 programmed(world, name)
                 _set_addresses(world, [{"ip": "203.0.113.10"}])
                 withdrawn(world, host)
-                expect_type("Public", "LoadBalancerHasAddress", CONTROLLER_KEY)
+                expect_type("Public", "LoadBalancerHasAddress", key)
                 wait_condition(world, name, "Programmed", "False", "ClusterPublic")
                 for kind in ("Ingress", "GatewayRoute"):
                     event(world, kind, name, "ClusterTypeChanged")
                     event(world, kind, name, "ClusterPublic")
-                event(world, "Service", CONTROLLER, "ClusterTypeChanged", namespace=CONTROLLER_NAMESPACE)
+                event(world, "Service", EDGE, "ClusterTypeChanged", namespace=world.other_namespace)
                 _set_addresses(world, [{"hostname": "lb.example.com"}])
                 wait_condition(world, name, "Programmed", "False", "ClusterPublic")
                 _set_addresses(world, None)
                 # The address may only be changing: for the grace period the cluster stays what it was.
-                expect_type("Public", "LoadBalancerPending", CONTROLLER_KEY)
-                expect_type("Private", "LoadBalancerWithoutAddress", CONTROLLER_KEY)
+                expect_type("Public", "LoadBalancerPending", key)
+                expect_type("Private", "LoadBalancerWithoutAddress", key)
                 programmed(world, name)
                 _known(world, host)
                 _set_type(world, "ClusterIP")
-                expect_type("Private", "ClusterIP", CONTROLLER_KEY)
+                expect_type("Private", "ClusterIP", key)
             expect_type("Private", "NoIngressController", "Service")
             programmed(world, name)
     return " → ".join(seen)
@@ -99,7 +101,7 @@ def every_type_in_turn(world: E2EWorld) -> str:
 def always_in_a_public_cluster(world: E2EWorld) -> str:
     """--sync always serves a public cluster as well."""
     name, host = "always", "always.e2e.example.com"
-    with _controller(world, type_="LoadBalancer"):
+    with _controller(world, "LoadBalancer"):
         _set_addresses(world, [{"ip": "203.0.113.11"}])
         with world.running_agent(*FLAGS, "--sync", "always"):
             with world.serving(simple_ingress(world, name, host, world.blue().service)):
@@ -112,12 +114,10 @@ def always_in_a_public_cluster(world: E2EWorld) -> str:
 def controller_found_by_its_label(world: E2EWorld) -> str:
     """A controller's Service of any name, in any namespace, is found by its label."""
     name, host = "labelled", "labelled.e2e.example.com"
-    labels = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
-    key = f"{world.other_namespace}/my-release-front"
     with world.running_agent(*FLAGS) as agent, world.serving(simple_ingress(world, name, host, world.blue().service)):
         wait_status(world, name, {"target": "Service"})
-        with _controller(world, world.other_namespace, "my-release-front", "NodePort", labels):
-            wait_status(world, name, {"target": key, "clusterTypeReason": "NodePort"})
+        with _controller(world, "NodePort", "my-release-front") as key:
+            wait_status(world, name, {"target": key, "targetReason": "KnownLabel", "clusterTypeReason": "NodePort"})
             selected = agent.log.wait_for("Ingress controller selected", 5, after=agent.first_line)
             expect_equal(selected["service"], key, "service in the log")
             expect(selected["reason"], f"the log does not say why: {selected.fields}")
@@ -125,21 +125,37 @@ def controller_found_by_its_label(world: E2EWorld) -> str:
     return key
 
 
+def known_name_counts_before_labels(world: E2EWorld) -> str:
+    """Beside a controller with a well-known name a tenant's load balancer with a label counts for nothing."""
+    name, host = "tenant", "tenant.e2e.example.com"
+    world.controller_namespace()
+    with world.running_agent(*FLAGS), world.serving(simple_ingress(world, name, host, world.blue().service)):
+        with _controller(world, "LoadBalancer"):
+            _set_addresses(world, [{"ip": "203.0.113.13"}])
+            wait_status(world, name, {"clusterType": "Public", "targetReason": "KnownLabel"})
+            with _controller(world, "NodePort", CONTROLLER, CONTROLLER_NAMESPACE, labels={}) as key:
+                wait_status(world, name, {"clusterType": "Private", "target": key, "targetReason": "KnownName"})
+                programmed(world, name)
+            wait_condition(world, name, "Programmed", "False", "ClusterPublic")
+    return key
+
+
 def named_controller_wins(world: E2EWorld) -> str:
     """--ingress-controller wins over what would be found, also while its Service does not exist."""
     name, host = "named", "named.e2e.example.com"
     key = f"{world.other_namespace}/chosen"
-    with _controller(world, type_="LoadBalancer"):
+    with _controller(world, "LoadBalancer"):
         _set_addresses(world, [{"ip": "203.0.113.12"}])
         with world.running_agent(*FLAGS, "--ingress-controller", key):
             with world.serving(simple_ingress(world, name, host, world.blue().service)):
                 wait_status(world, name, {"clusterType": "Private", "target": "Service"})
-                with _controller(world, world.other_namespace, "chosen"):
+                with _controller(world, name="chosen", labels={}):
                     wait_status(world, name, {"clusterType": "Private", "target": key})
                     programmed(world, name)
     return key
 
 
 CHECKS: list[Any] = [
-    every_type_in_turn, always_in_a_public_cluster, controller_found_by_its_label, named_controller_wins,
+    every_type_in_turn, always_in_a_public_cluster, controller_found_by_its_label,
+    known_name_counts_before_labels, named_controller_wins,
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
 from typing import Any, Callable
 
@@ -44,9 +45,24 @@ def orphans_are_removed(world: E2EWorld) -> str:
 def edits_are_put_right(world: E2EWorld) -> str:
     """What a person changes in a GatewayRoute is put right: spec, owner, status, and its deletion."""
     name = "edited"
+    other = {"apiVersion": "example.com/v1", "kind": "Shop", "name": "shop", "uid": str(uuid.uuid4())}
+
+    def edit_owner(*more: Object, **fields: Any) -> Callable[[], object]:
+        """Changes the reference to the Ingress, and adds others."""
+        def edit() -> None:
+            (owner,) = world.gateway_route(world.namespace, name)["metadata"]["ownerReferences"]
+            _patch(world, name, {"metadata": {"ownerReferences": [{**owner, **fields}, *more]}})
+
+        return edit
+
     return _put_right(world, name, {
         "spec": lambda: _patch(world, name, {"spec": {"ingressName": "somebody-else"}}),
         "owner": lambda: _patch(world, name, {"metadata": {"ownerReferences": []}}),
+        "owner's name": edit_owner(name="somebody-else"),
+        "owner's kind": edit_owner(kind="Gateway", apiVersion="gateway.networking.k8s.io/v1"),
+        "owner's UID": edit_owner(uid=str(uuid.uuid4())),
+        "owner not controlling": edit_owner(controller=False),
+        "another controller": edit_owner({**other, "controller": True}, controller=False),
         "hosts": lambda: _patch(world, name, {"status": {"hosts": ["wrong.example.com"]}}, "status"),
         "conditions": lambda: _patch(world, name, {"status": {"conditions": []}}, "status"),
         "whole status": lambda: _patch(world, name, {"status": None}, "status"),
@@ -202,7 +218,7 @@ def _content(route: Object) -> dict[str, Any]:
         for entry in route.get("status", {}).get("conditions") or []
     }
     metadata = route["metadata"]
-    owners = [owner["uid"] for owner in metadata.get("ownerReferences") or []]
+    owners = metadata.get("ownerReferences") or []
     return {
         "spec": route["spec"], "labels": metadata.get("labels"), "owners": owners, "status": status,
         "conditions": conditions,

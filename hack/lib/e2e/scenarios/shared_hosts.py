@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from demo import manifests
+from demo.cluster import condition
 from demo.manifests import Object
 from demo.waiting import CheckFailed, expect, expect_equal
 
@@ -83,6 +85,37 @@ def part_of_an_ingress_may_lose(world: E2EWorld) -> str:
     return ""
 
 
+def another_cluster_has_the_name(world: E2EWorld) -> str:
+    """A host name that another cluster has is refused, and given once it is let go of: condition, Events, answers."""
+    name, host, own = "claimed", "claimed.e2e.example.com", "unclaimed.e2e.example.com"
+    with world.second_cluster() as other:
+        service = other.create(manifests.service("default", "theirs", {"web": 8080}))
+        theirs = world.start_application("theirs", service)
+        try:
+            rule = manifests.rule(host, manifests.path("/", theirs.service, 8080))
+            other.create(manifests.ingress("default", "first", rule))
+            answered_by(world, host, "theirs")
+            item = simple_ingress(world, name, host, world.blue().service, "/elsewhere")
+            item["spec"]["rules"] += simple_ingress(world, "", own, world.blue().service)["spec"]["rules"]
+            with world.running_agent(), world.serving(item):
+                route = wait_condition(world, name, "Programmed", "False", "HostnameConflict")
+                message = condition(route, "Programmed")["message"]
+                expect(host in message and "another cluster" in message, f"message: {message}")
+                for kind in ("Ingress", "GatewayRoute"):
+                    expect_equal(event(world, kind, name, "HostnameConflict"), message, f"note on the {kind}")
+                # It changes nothing of the other cluster's, and takes nothing of what is this one's.
+                answered_by(world, host, "theirs", "/elsewhere")
+                answered_by(world, own, "blue")
+                wait_condition(world, name, "Programmed", "False", "HostnameConflict")
+                other.delete("Ingress", "default", "first")
+                programmed(world, name)
+                answered_by(world, host, "blue", "/elsewhere")
+                event(world, "Ingress", name, "Programmed")
+        finally:
+            world.processes.stop(theirs.program)
+    return message
+
+
 def _expect_conflict(world: E2EWorld, winner: str, loser: str, host: str, application: str) -> None:
     programmed(world, winner)
     route = wait_condition(world, loser, "Programmed", "False", "RouteConflict")
@@ -102,4 +135,5 @@ def _wait_for_another_second(item: Object) -> None:
 
 CHECKS = [
     each_keeps_its_own_paths, older_ingress_wins, name_decides_between_the_same_age, part_of_an_ingress_may_lose,
+    another_cluster_has_the_name,
 ]

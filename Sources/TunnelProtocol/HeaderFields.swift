@@ -1,0 +1,163 @@
+package import NIOCore
+
+/// The fields of a head or of trailers: in order, with their spelling and repetition.
+///
+/// They are kept as they lie on the wire of a tunnel (`docs/tunnel-protocol.md`, "HEADERS"): for each field the length
+/// of its name (u16), the name, the length of its value (u16), the value. So a head that only passes through is checked
+/// and copied and never turned into strings, which is what it would cost most time for.
+package struct HeaderFields: Sendable {
+    @usableFromInline package private(set) var count = 0
+    /// `count` fields, as on the wire.
+    @usableFromInline package private(set) var block: ByteBuffer
+
+    /// Bytes of a field beside its name and value.
+    static let overhead = 4
+
+    package init() { block = ByteBuffer() }
+
+    /// - Parameter bytes: to make room for at once.
+    package init(reserving bytes: Int) { block = ByteBufferAllocator().buffer(capacity: bytes) }
+
+    /// Takes fields from the wire, which `FieldBlockReader` has checked.
+    init(checked block: ByteBuffer, count: Int) {
+        self.block = block
+        self.count = count
+    }
+
+    package var isEmpty: Bool { count == 0 }
+
+    /// Bytes of all names and values, each with its length.
+    package var byteCount: Int { block.readableBytes }
+
+    /// Appends a field. A name or value of more than 65,535 bytes is cut there: nothing that HTTP lets through is.
+    package mutating func add(name: some StringProtocol, value: some StringProtocol) {
+        write(length: name.utf8.count)
+        block.writeBytes(name.utf8.prefix(0xFFFF))
+        write(length: value.utf8.count)
+        block.writeBytes(value.utf8.prefix(0xFFFF))
+        count += 1
+    }
+
+    /// Appends a field from bytes.
+    package mutating func add(_ field: HeaderField) {
+        let nameLength = Swift.min(field.name.count, 0xFFFF)
+        let valueLength = Swift.min(field.value.count, 0xFFFF)
+        block.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.overhead + nameLength + valueLength) { space in
+            space.storeBytes(of: UInt16(nameLength).bigEndian, as: UInt16.self)
+            space[2...].copyBytes(from: field.name[..<nameLength])
+            space.storeBytes(of: UInt16(valueLength).bigEndian, toByteOffset: 2 + nameLength, as: UInt16.self)
+            space[(Self.overhead + nameLength)...].copyBytes(from: field.value[..<valueLength])
+            return Self.overhead + nameLength + valueLength
+        }
+        count += 1
+    }
+
+    private mutating func write(length: Int) { block.writeInteger(UInt16(clamping: length)) }
+
+    /// Calls `body` with each field, in order. The bytes are valid during the call only.
+    @inlinable
+    package func forEachField(_ body: (HeaderField) -> Void) {
+        block.withUnsafeReadableBytes { bytes in
+            var position = 0
+            for _ in 0..<count {
+                let name = Self.text(at: &position, in: bytes)
+                let value = Self.text(at: &position, in: bytes)
+                body(HeaderField(name: name, value: value))
+            }
+        }
+    }
+
+    @usableFromInline
+    package static func text(at position: inout Int, in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        let length = Int(UInt16(bigEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt16.self)))
+        let start = position + 2
+        position = start + length
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<position])
+    }
+
+    /// The values of all fields of this name, in order; case does not count.
+    package subscript(name: String) -> [String] {
+        var values: [String] = []
+        forEachField { field in if field.isNamed(name) { values.append(field.valueText) } }
+        return values
+    }
+
+    package func first(name: String) -> String? { self[name].first }
+
+    package func contains(name: String) -> Bool {
+        var found = false
+        forEachField { field in if field.isNamed(name) { found = true } }
+        return found
+    }
+
+    /// The members of the comma-separated lists that the fields of this name hold (RFC 9110 §5.6.1).
+    package func list(_ name: String) -> [Substring] {
+        self[name].flatMap { $0.split(separator: ",") }
+            .map { member in
+                let start = member.drop { $0 == " " || $0 == "\t" }
+                return start.prefix { $0 != " " && $0 != "\t" }
+            }
+            .filter { !$0.isEmpty }
+    }
+}
+
+/// One field, as bytes that somebody else owns.
+package struct HeaderField {
+    package let name: UnsafeRawBufferPointer
+    package let value: UnsafeRawBufferPointer
+
+    @inlinable
+    package init(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        self.name = name
+        self.value = value
+    }
+
+    package var nameText: String { String(decoding: name, as: UTF8.self) }
+    /// Bytes that are not UTF-8 become U+FFFD here, and nowhere else: what passes through stays as it is.
+    package var valueText: String { String(decoding: value, as: UTF8.self) }
+
+    /// Whether the name is this one; case does not count (RFC 9110 §5.1).
+    package func isNamed(_ other: String) -> Bool {
+        var other = other
+        return other.withUTF8 { name.equalsIgnoringCase(UnsafeRawBufferPointer($0)) }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether these are the same ASCII letters, whatever their case, and otherwise the same bytes.
+    package func equalsIgnoringCase(_ other: UnsafeRawBufferPointer) -> Bool {
+        guard count == other.count else { return false }
+        for index in 0..<count where self[index] != other[index] {
+            let letter = self[index] | 0x20
+            guard letter == other[index] | 0x20, letter >= UInt8(ascii: "a"), letter <= UInt8(ascii: "z") else {
+                return false
+            }
+        }
+        return true
+    }
+}
+
+extension HeaderFields: Equatable {
+    package static func == (left: Self, right: Self) -> Bool { left.count == right.count && left.block == right.block }
+}
+
+extension HeaderFields: ExpressibleByDictionaryLiteral {
+    package init(dictionaryLiteral elements: (String, String)...) {
+        self.init()
+        for (name, value) in elements { add(name: name, value: value) }
+    }
+}
+
+extension HeaderFields: Sequence {
+    package func makeIterator() -> IndexingIterator<[(name: String, value: String)]> {
+        var fields: [(name: String, value: String)] = []
+        forEachField { field in fields.append((name: field.nameText, value: field.valueText)) }
+        return fields.makeIterator()
+    }
+
+    package var underestimatedCount: Int { count }
+}
+
+extension HeaderFields: CustomStringConvertible {
+    package var description: String { map { "\($0.name): \($0.value)" }.joined(separator: ", ") }
+}
