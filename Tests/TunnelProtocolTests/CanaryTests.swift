@@ -160,7 +160,7 @@ struct CanaryTests {
                     heartbeatIntervalMilliseconds: 1000, canaryIntervalMilliseconds: interval))
             let hello = ControlMessage.Hello(
                 versions: [1], clusterUUID: "c", agentID: "a", agentVersion: "1", maxStreams: 1)
-            guard case .establish(let message, _, _, _) = session.received(.message(.hello(hello))),
+            guard case .establish(let message, _) = session.received(.message(.hello(hello))),
                 case .welcome(let welcome) = message
             else {
                 Issue.record("no welcome")
