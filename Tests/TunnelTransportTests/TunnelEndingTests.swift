@@ -1,6 +1,6 @@
 import NIOCore
-import NIOPosix
 import NIOEmbedded
+import NIOPosix
 import TestSupport
 import Testing
 import TunnelProtocol
