@@ -26,7 +26,7 @@ struct TunnelSlotStateTests {
 
         func start(slot: Int) -> [String] { lines(state.start(slot: slot, random: 0.5)) }
         mutating func resolved(_ addresses: String...) -> [String] {
-            lines(state.resolved(addresses, occupancy, random: 0))
+            lines(state.resolved(addresses, occupancy, random: 0.5))
         }
         mutating func lookedAround(_ attempt: Int, _ addresses: String...) -> [String] {
             lines(state.lookedAround(attempt, addresses, occupancy, random: 0.5))
