@@ -26,7 +26,7 @@ struct TunnelSlotStateTests {
 
         func start(slot: Int) -> [String] { lines(state.start(slot: slot, random: 0.5)) }
         mutating func resolved(_ addresses: String...) -> [String] {
-            lines(state.resolved(addresses, occupancy, random: 0.5))
+            lines(state.resolved(addresses, occupancy, random: 0))
         }
         mutating func lookedAround(_ attempt: Int, _ addresses: String...) -> [String] {
             lines(state.lookedAround(attempt, addresses, occupancy, random: 0.5))
@@ -164,7 +164,7 @@ struct TunnelSlotStateTests {
         transcript = Transcript()
         #expect(transcript.resolved("a", "b") == ["dial 1 a"])
         #expect(transcript.established(1, same: true) == ["resolve in 0"])
-        #expect(transcript.resolved("a") == ["look around 1 in 60000"], "the other address is gone")
+        #expect(transcript.resolved("a") == ["look around 1 in 30000"], "the other address is gone")
         #expect(transcript.state.isCurrent(1))
     }
 
