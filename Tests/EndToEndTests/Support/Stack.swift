@@ -37,6 +37,8 @@ struct StackOptions: Sendable {
     var files: [String: String] = [:]
     /// Settings of the gateway's authentication; `@name` is the path of one of the files.
     var authentication: [GatewaySettings.Name: String] = [:]
+    /// How often the gateway looks whether these files have changed.
+    var credentialInterval = Duration.seconds(1)
     /// Files of the agents' listener by name; nil for plain text.
     var agentTLS: AgentTLS.Files?
     var agentCluster = "cluster-a"
@@ -267,7 +269,7 @@ struct Parts: Sendable {
             accessLog, registry,
             CredentialWatcher(
                 credentials, since: start, authenticator: authenticator, tls: tls, tunnels: authenticated,
-                interval: .milliseconds(20), logger: logger),
+                interval: options.credentialInterval, logger: logger),
             TrafficService(
                 tunnels: TunnelServer(
                     configuration: .init(
