@@ -47,7 +47,12 @@ extension TunnelHandler {
     }
 
     /// Expects canaries from now on (agent only).
-    func expectCanaries(every interval: TimeAmount) { canaryWatch = CanaryWatch(interval: interval) }
+    func expectCanaries(every interval: TimeAmount) {
+        guard !hasToldDraining else { return }
+        var watch = CanaryWatch(interval: interval)
+        if let canaryCameAt { watch.received(at: canaryCameAt) }
+        canaryWatch = watch
+    }
 
     /// This side or the peer drains: no canary is sent, or awaited, any more.
     func endCanaries() {

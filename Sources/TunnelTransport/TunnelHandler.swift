@@ -31,6 +31,8 @@ package final class TunnelHandler: ChannelInboundHandler {
     var canary: Canary?
     /// Only where this side expects canaries.
     var canaryWatch: CanaryWatch?
+    /// When the last canary came: the first may be here before the control path has said to expect any.
+    var canaryCameAt: NIODeadline?
     /// The stream of the canary that is under way.
     var canaryStream: StreamID?
     var roundTrip = RoundTrip()
@@ -40,7 +42,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     var tickedAt = NIODeadline.now()
     /// When the read burst began.
     private(set) var readAt = NIODeadline.now()
-    private var hasToldDraining = false
+    private(set) var hasToldDraining = false
     private var ticker: RepeatedTask?
     private var context: ChannelHandlerContext?
     private var isReading = false
@@ -199,7 +201,10 @@ package final class TunnelHandler: ChannelInboundHandler {
     private func accept(_ id: StreamID, _ head: RequestHead, _ endStream: Bool) {
         guard let context, let tunnel = ownTunnel() else { return }
         counts.streamsOpened += 1
-        if head.isCanary { canaryWatch?.received(at: readAt) }
+        if head.isCanary {
+            canaryCameAt = readAt
+            canaryWatch?.received(at: readAt)
+        }
         guard let receiver = observer.streamOpened(head, endStream: endStream, on: tunnel) else {
             multiplexer.reset(id, .refused)
             return
