@@ -38,8 +38,18 @@ class FiguresTests(unittest.TestCase):
         self.assertFalse(document["passed"])
         self.assertEqual(
             document["figures"]["b"],
-            {"value": 97, "unit": "1/s", "bound": 98, "bound_is": "minimum", "holds": False})
+            {"value": 97, "unit": "1/s", "bound": 98, "bound_is": "minimum", "holds": False, "spread": None})
         self.assertIsNone(document["figures"]["c"]["holds"])
+
+    def test_of_rounds_the_median_counts_and_the_spread_is_told(self):
+        collected = Figures("test")
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            collected.add_rounds("a", [1.0, 9.0, 2.0], "s", "A", bound=2)
+            collected.print({}, None)
+        self.assertEqual(collected.missed, [])
+        self.assertIn("(1 to 9)", printed.getvalue())
+        figure = json.loads(printed.getvalue().splitlines()[-1])["figures"]["a"]
+        self.assertEqual((figure["value"], figure["spread"]), (2.0, [1.0, 9.0]))
 
     def test_what_could_not_be_measured_has_not_passed(self):
         _, document = self.collect(("a", 1, "s", "A", 2), problem="the agent ended")
