@@ -3,10 +3,15 @@
 import contextlib
 import io
 import json
+import os
+import subprocess
+import time
 import unittest
 
+from bench import usage
 from bench.churn import Change
 from bench.figures import Figures, percentile
+from bench.syscalls import parse_perf, parse_strace
 
 
 class PercentileTests(unittest.TestCase):
@@ -58,6 +63,46 @@ class FiguresTests(unittest.TestCase):
     def test_the_machine_is_named(self):
         _, document = self.collect()
         self.assertLessEqual({"cpu", "cores", "memory_mib", "kernel", "commit"}, set(document["machine"]))
+
+
+class UsageTests(unittest.TestCase):
+    def test_processor_time_grows_with_work(self):
+        before = usage.precise_cpu_seconds([os.getpid()])
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+        self.assertAlmostEqual(usage.precise_cpu_seconds([os.getpid()]) - before, 0.1, delta=0.05)
+
+    def test_a_family_is_a_process_and_its_descendants(self):
+        child = subprocess.Popen(["sleep", "30"])
+        try:
+            family = usage.family(os.getpid())
+            self.assertEqual(family[0], os.getpid())
+            self.assertIn(child.pid, family)
+        finally:
+            child.kill()
+            child.wait()
+
+
+class SystemCallsTests(unittest.TestCase):
+    def test_the_count_of_perf_is_read(self):
+        report = "# started on Thu Jan  1 00:00:00 1970\n\n334753,,raw_syscalls:sys_enter,298936295,100.00,,\n"
+        self.assertEqual(parse_perf(report), 334753)
+
+    def test_perf_that_may_not_count_has_counted_nothing(self):
+        for text in ("<not counted>", "<not supported>"):
+            self.assertIsNone(parse_perf(f"{text},,raw_syscalls:sys_enter,0,100.00,,\n"))
+
+    def test_the_sum_of_strace_is_read(self):
+        rows = ["% time     seconds  usecs/call     calls    errors syscall",
+                " 58.94    0.079677           3     22050           read",
+                "  0.01    0.000015           5         3         3 openat",
+                "------ ----------- ----------- --------- --------- ----------------"]
+        for total in ("100.00    0.135181           3     22053         3 total",
+                      "100.00    0.135181           3     22053           total",
+                      "100.00    0.135181                 22053           total"):
+            self.assertEqual(parse_strace("\n".join([*rows, total])), 22053)
+        self.assertIsNone(parse_strace("strace: attach: ptrace(PTRACE_SEIZE, 1): Operation not permitted\n"))
 
 
 class ChangeTests(unittest.TestCase):
