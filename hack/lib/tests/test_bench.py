@@ -11,6 +11,7 @@ import unittest
 from bench import usage
 from bench.churn import Change
 from bench.figures import Figures, percentile
+from bench.proxy import Sample, ratios
 from bench.syscalls import parse_perf, parse_strace
 
 
@@ -63,6 +64,17 @@ class FiguresTests(unittest.TestCase):
     def test_the_machine_is_named(self):
         _, document = self.collect()
         self.assertLessEqual({"cpu", "cores", "memory_mib", "kernel", "commit"}, set(document["machine"]))
+
+
+class CostTests(unittest.TestCase):
+    def test_is_that_of_all_parts_for_one_unit(self):
+        sample = Sample(units=4, seconds=2.0, cpu={"gateway": 1.0, "agent": 3.0})
+        self.assertEqual((sample.cost, sample.rate), (1.0, 2.0))
+
+    def test_is_compared_round_by_round(self):
+        ours = [Sample(1, 1.0, {"gateway": cost}) for cost in (1.0, 3.0)]
+        theirs = [Sample(2, 1.0, {"nginx": cost}) for cost in (4.0, 2.0)]
+        self.assertEqual(ratios(ours, theirs), [0.5, 3.0])
 
 
 class UsageTests(unittest.TestCase):
