@@ -16,7 +16,7 @@ from demo.kubeconfig import KubeconfigError
 from demo.waiting import CheckFailed
 from demo.world import ROOT
 
-from . import controller, proxy
+from . import controller, proxy, tunnel
 from .figures import Figures
 from .options import BenchOptions
 
@@ -38,6 +38,9 @@ BENCHMARKS = {
     "proxy": Benchmark(
         "what requests and large bodies cost in gateway and agent, beside two chained nginx", proxy.run,
         ("rounds", "seconds", "only", "tls"), proxy.MEASURES),
+    "tunnel": Benchmark(
+        "stalled streams beside live ones, memory budgets, and a long fat pipe", tunnel.run,
+        ("rounds", "seconds", "only"), tuple(tunnel.MEASURES)),
 }
 
 MISSED, NOT_MEASURED = 1, 2

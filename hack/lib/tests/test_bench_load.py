@@ -8,6 +8,7 @@ from contextlib import suppress
 from bench.load import parse_h2load, parse_wrk
 from bench.paced import PacedClient, answer_size
 from bench.sink import Sink
+from bench.stalled import StalledDownloads
 from bench.transfer import TransferClient
 from demo.http_client import Server
 from demo.ports import Ports
@@ -161,6 +162,20 @@ class TransferTests(unittest.TestCase):
                 client.upload("/file", 1 << 30)
         finally:
             client.close()
+            scripted.close()
+
+
+class StalledDownloadsTests(unittest.TestCase):
+    def test_how_they_were_answered_is_seen_without_reading(self):
+        scripted = ScriptedServer(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+        stalled = StalledDownloads(scripted.server, "/")
+        try:
+            stalled.add(1)
+            while stalled.statuses() == [None]:
+                pass
+            self.assertEqual([stalled.statuses(), stalled.statuses()], [[503], [503]])
+        finally:
+            stalled.close()
             scripted.close()
 
 
