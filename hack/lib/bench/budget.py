@@ -10,7 +10,7 @@ from .figures import Figures
 from .nginx import SMALL_PATH
 from .options import BenchOptions
 from .stalled import StalledDownloads
-from .traffic import TrafficWorld, is_served
+from .traffic import TrafficWorld, expect_served
 
 BUDGET = "4MiB"
 STALLED_BYTES = 100 * 1024 * 1024
@@ -18,7 +18,7 @@ STALLED_STEP = 10
 STALLED_MOST = 600
 # What was asked for by one step has arrived, or is refused, when this many requests in a row were answered.
 PROBES = 20
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 3.0
 RECOVERY_SECONDS = 10.0
 
 
@@ -46,7 +46,7 @@ def measure(world: TrafficWorld, _: BenchOptions, figures: Figures) -> None:
                 f"Budget: growth of memory (RssAnon), {name}")
     finally:
         stalled.close()
-    wait_until("requests are served again when nothing stalls", RECOVERY_SECONDS, lambda: is_served(pair.front))
+    wait_until("requests are served again when nothing stalls", RECOVERY_SECONDS, lambda: expect_served(pair.front))
     world.stop_pair(pair)
 
 

@@ -32,6 +32,11 @@ class Answers:
     latencies: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
+    def add(self, others: Answers) -> None:
+        """Takes in what came of a further run."""
+        self.latencies += others.latencies
+        self.failures += others.failures
+
     def expect_all(self) -> None:
         """Whoever measures the cost of answers wants no other among them."""
         count = len(self.failures)
@@ -135,7 +140,7 @@ class PacedClient:
         if connection.since is None:
             return self._fail(connection, "an answer that nobody asked for", answers)
         if status != 200 or size < self._body_bytes:
-            return self._fail(connection, f"{status} with {size} bytes", answers)
+            return self._fail(connection, f"unusable: {connection.received[:120]!r}", answers)
         answers.latencies.append(time.perf_counter() - connection.since)
         connection.received = b""
         return True

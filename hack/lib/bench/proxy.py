@@ -14,7 +14,7 @@ from typing import Callable, Optional, Sequence
 
 from demo.http_client import Server
 from demo.processes import Program
-from demo.waiting import CheckFailed, expect
+from demo.waiting import CheckFailed
 
 from . import load, usage
 from .figures import Figures
@@ -22,7 +22,7 @@ from .nginx import SMALL_BYTES, SMALL_PATH, UPLOAD_PATH, Tuning
 from .options import BenchOptions
 from .paced import PacedClient
 from .syscalls import SystemCalls
-from .traffic import TrafficWorld, is_served, traffic_world
+from .traffic import TrafficWorld, expect_served, traffic_world
 from .transfer import TransferClient
 
 SATURATING_CONNECTIONS = 32
@@ -217,7 +217,7 @@ class Comparison:
         """The cost of some work, ours over nginx's, in rounds in which all sides take their turn."""
         sides = [self._ours, nginx, *([other] if other else [])]
         for side in sides:
-            expect(is_served(side.server), f"{side.title}: a small request is not answered as it should be")
+            expect_served(side.server)
         samples: dict[str, list[Sample]] = {side.name: [] for side in sides}
         for number in range(self._options.rounds):
             self._figures.phase(f"{self._title}{work.title}: round {number + 1} of {self._options.rounds}")

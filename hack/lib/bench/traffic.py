@@ -134,7 +134,7 @@ class TrafficWorld(BenchWorld):
                 "--leader-elect-lease", f"{self.namespace}/pipeops-agent", "--shutdown-grace", "2s", *agent_flags,
             ])
         front = Server("127.0.0.1", self.front_port, HOST)
-        self._wait_started(self.agent, "a request through the tunnel is answered", lambda: is_served(front))
+        self._wait_started(self.agent, "a request through the tunnel is answered", lambda: expect_served(front))
         return Pair(self.gateway, self.agent, front)
 
     def stop_pair(self, pair: Pair) -> None:
@@ -172,7 +172,12 @@ def traffic_world(options: BenchOptions, figures: Figures) -> Iterator[TrafficWo
     expect(not problems, "; ".join(problems))
 
 
-def is_served(server: Server) -> bool:
-    """Whether a small request is answered as it should be."""
+def expect_served(server: Server) -> bool:
+    """Fails unless a small request is answered as the backend does, so that nobody measures anything else."""
     answer = server.get(SMALL_PATH, timeout=5)
-    return answer.status == 200 and len(answer.body) == SMALL_BYTES
+    seen = answer.status, answer.values("Content-Length"), len(answer.body)
+    expect(
+        seen == (200, [str(SMALL_BYTES)], SMALL_BYTES),
+        f"GET {server.host}{SMALL_PATH} at {server.address}:{server.port} answers {answer.status} with "
+        f"{answer.fields} and {answer.body[:80]!r}")
+    return True
