@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import select
 import socket
 from typing import Optional
 
@@ -25,6 +26,15 @@ def connect(server: Server, receive_buffer: Optional[int] = None) -> socket.sock
         connection.close()
         raise CheckFailed(f"cannot connect to {server.address}:{server.port}: {error}") from error
     return connection
+
+
+def wait(poll: select.epoll, seconds: Optional[float]) -> list[tuple[int, int]]:
+    """What has happened as soon as anything has, or nothing after these seconds.
+
+    Unlike the waiting of `poll` itself, which ends at whole milliseconds, this ends in time.
+    """
+    timeout = None if seconds is None else max(0.0, seconds)
+    return poll.poll(0) if select.select([poll], [], [], timeout)[0] else []
 
 
 def allow_many() -> None:

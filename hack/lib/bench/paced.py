@@ -18,7 +18,7 @@ from typing import Iterator, Optional
 from demo.http_client import Server
 from demo.waiting import expect
 
-from .connecting import connect
+from .connecting import connect, wait
 
 # How long the last answers are waited for.
 PATIENCE = 10.0
@@ -113,10 +113,7 @@ class PacedClient:
 
     def _over(self, seconds: float, answers: Answers) -> Iterator[_Connection]:
         """The connections whose request is over, as soon as there are any, or none after these seconds."""
-        # Not poll()'s own waiting, which knows whole milliseconds only.
-        if not select.select([self._poll], [], [], max(0.0, seconds))[0]:
-            return
-        for descriptor, _ in self._poll.poll(0):
+        for descriptor, _ in wait(self._poll, seconds):
             connection = self._by_descriptor.get(descriptor)
             if connection and self._is_over(connection, answers):
                 connection.since = None

@@ -11,6 +11,8 @@ from collections import deque
 from functools import partial
 from typing import Callable, Optional
 
+from .connecting import wait
+
 READ_BYTES = 512 * 1024
 # How much may be on its way in one direction before the sender is held back: far more than any window of the tunnel's.
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
@@ -189,8 +191,8 @@ class DelayingRelay:
     def _run(self) -> None:
         while True:
             next_due = min((link.next_due for link in self._links.values()), default=math.inf)
-            timeout = None if math.isinf(next_due) else max(0.0, next_due - time.monotonic())
-            for descriptor, events in self._poll.poll(timeout):
+            seconds = None if math.isinf(next_due) else next_due - time.monotonic()
+            for descriptor, events in wait(self._poll, seconds):
                 if descriptor == self._told.fileno():
                     self._close_all()
                     return
