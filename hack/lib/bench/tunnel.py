@@ -1,0 +1,28 @@
+"""What one tunnel does under stress: streams that stall, budgets that are used up, and a long way.
+
+Each measure is a module with a function `measure` that starts the gateway and agent it needs and ends them.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from . import budget, fairness, fat_pipe
+from .figures import Figures
+from .options import BenchOptions
+from .traffic import TrafficWorld, traffic_world
+
+MEASURES: dict[str, Callable[[TrafficWorld, BenchOptions, Figures], None]] = {
+    "fairness": fairness.measure,
+    "budget": budget.measure,
+    "fat-pipe": fat_pipe.measure,
+}
+
+
+def run(options: BenchOptions, figures: Figures) -> None:
+    with traffic_world(options, figures) as world:
+        figures.phase("Starting cluster and backends")
+        world.start_backends()
+        for name, measure in MEASURES.items():
+            if not options.only or name in options.only:
+                measure(world, options, figures)
