@@ -39,7 +39,8 @@ BENCHMARKS = {
         "what requests and large bodies cost in gateway and agent, beside two chained nginx", proxy.run,
         ("rounds", "seconds", "only", "tls"), proxy.MEASURES),
     "tunnel": Benchmark(
-        "stalled streams beside live ones, memory budgets, and a long fat pipe", tunnel.run,
+        "stalled streams beside live ones, memory budgets, a long fat pipe, idle tunnels, and a gateway that restarts",
+        tunnel.run,
         ("rounds", "seconds", "only"), tuple(tunnel.MEASURES)),
 }
 

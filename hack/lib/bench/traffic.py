@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
 from demo import interruption, manifests
@@ -103,24 +104,7 @@ class TrafficWorld(BenchWorld):
         `dial_port` is where the agent dials in place of the gateway's own port.
         """
         files = self.workspace
-        if not files.token.exists():
-            self._write_credentials()
-        self._starts += 1
-        security = ["--agent-plaintext"]
-        if tls:
-            security = ["--agent-tls-certificate", str(files.certificates / "tls.crt"),
-                        "--agent-tls-key", str(files.certificates / "tls.key")]
-        self.gateway = self.processes.start(
-            f"gateway-{self._starts}",
-            [
-                self.binary("pipeops-gateway"), "--listen", f"127.0.0.1:{self.front_port}",
-                "--agent-listen", f"127.0.0.1:{self.tunnel_port}",
-                "--admin-listen", f"127.0.0.1:{self.gateway_admin_port}", "--clusters-file", str(files.clusters),
-                "--shutdown-grace", "2s", *security, *gateway_flags,
-            ])
-        self._wait_started(
-            self.gateway, "the gateway's listeners",
-            lambda: accepts("127.0.0.1", self.front_port) and accepts("127.0.0.1", self.tunnel_port))
+        self.start_gateway_alone(tls, files.clusters, gateway_flags)
         port = dial_port or self.tunnel_port
         dials = [f"ws://localhost:{port}"]
         if tls:
@@ -136,6 +120,29 @@ class TrafficWorld(BenchWorld):
         front = Server("127.0.0.1", self.front_port, HOST)
         self._wait_started(self.agent, "a request through the tunnel is answered", lambda: expect_served(front))
         return Pair(self.gateway, self.agent, front)
+
+    def start_gateway_alone(self, tls: bool, clusters: Path, flags: Sequence[str] = ()) -> Program:
+        """Starts a gateway for the clusters of a file, also again after its end: the ports stay."""
+        files = self.workspace
+        if not files.token.exists():
+            self._write_credentials()
+        self._starts += 1
+        security = ["--agent-plaintext"]
+        if tls:
+            security = ["--agent-tls-certificate", str(files.certificates / "tls.crt"),
+                        "--agent-tls-key", str(files.certificates / "tls.key")]
+        self.gateway = self.processes.start(
+            f"gateway-{self._starts}",
+            [
+                self.binary("pipeops-gateway"), "--listen", f"127.0.0.1:{self.front_port}",
+                "--agent-listen", f"127.0.0.1:{self.tunnel_port}",
+                "--admin-listen", f"127.0.0.1:{self.gateway_admin_port}", "--clusters-file", str(clusters),
+                "--shutdown-grace", "2s", *security, *flags,
+            ])
+        self._wait_started(
+            self.gateway, "the gateway's listeners",
+            lambda: accepts("127.0.0.1", self.front_port) and accepts("127.0.0.1", self.tunnel_port))
+        return self.gateway
 
     def stop_pair(self, pair: Pair) -> None:
         for program in (pair.agent, pair.gateway):

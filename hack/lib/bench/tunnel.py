@@ -1,4 +1,4 @@
-"""What one tunnel does under stress: streams that stall, budgets that are used up, and a long way.
+"""What one tunnel does under stress, streams that stall, budgets that are used up, a long way; and what many cost.
 
 Each measure is a module with a function `measure` that starts the gateway and agent it needs and ends them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from . import budget, fairness, fat_pipe
+from . import budget, fairness, fat_pipe, swarm
 from .figures import Figures
 from .options import BenchOptions
 from .traffic import TrafficWorld, traffic_world
@@ -16,6 +16,8 @@ MEASURES: dict[str, Callable[[TrafficWorld, BenchOptions, Figures], None]] = {
     "fairness": fairness.measure,
     "budget": budget.measure,
     "fat-pipe": fat_pipe.measure,
+    "idle": swarm.measure_idle,
+    "reconnect": swarm.measure_reconnect,
 }
 
 
