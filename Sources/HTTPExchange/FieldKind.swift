@@ -19,9 +19,7 @@ package enum FieldKind: Hashable, Sendable {
 
     /// By length first: most names are decided without looking at their bytes.
     package init(_ name: UnsafeRawBufferPointer) {
-        func isNamed(_ text: StaticString) -> Bool {
-            name.equalsIgnoringCase(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-        }
+        func isNamed(_ text: StaticString) -> Bool { name.equalsIgnoringCase(text) }
         switch name.count {
         case 2: self = isNamed("te") ? .te : .other
         case 4: self = isNamed("host") ? .host : .other
@@ -50,7 +48,6 @@ package enum FieldKind: Hashable, Sendable {
         guard name.count >= prefix.utf8CodeUnitCount, name[0] | 0x20 == UInt8(ascii: "x"), name[1] == UInt8(ascii: "-")
         else { return .other }
         let start = UnsafeRawBufferPointer(rebasing: name[..<prefix.utf8CodeUnitCount])
-        return start.equalsIgnoringCase(
-            UnsafeRawBufferPointer(start: prefix.utf8Start, count: prefix.utf8CodeUnitCount)) ? .forwarding : .other
+        return start.equalsIgnoringCase(prefix) ? .forwarding : .other
     }
 }

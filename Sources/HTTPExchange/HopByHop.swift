@@ -10,39 +10,36 @@ package enum HopByHop {
     package static func removed(
         from fields: HeaderFields, also isRemoved: (HeaderField, FieldKind) -> Bool = { _, _ in false }
     ) -> HeaderFields {
-        var nominated: [Substring]?
-        var kept = HeaderFields(reserving: fields.byteCount + 128)
-        var hasTE = false
+        var nominated: [String] = []
+        var kept = HeaderFields(choosingFrom: fields)
+        var takesTrailers = false
         // `Connection` may stand behind what it names: then the fields are gone through again.
         fields.forEachField { field in
             switch FieldKind(field.name) {
-            case .connection: if nominated == nil { nominated = self.nominated(by: fields) }
-            case .te: hasTE = true
+            case .connection:
+                field.forEachMember { option in
+                    if Self.isField(option) { nominated.append(String(decoding: option, as: UTF8.self)) }
+                }
+            case .te: field.forEachMember { if $0.equalsIgnoringCase("trailers") { takesTrailers = true } }
             case .hopByHop, .transferEncoding: break
             case let kind: if !isRemoved(field, kind) { kept.add(field) }
             }
         }
-        if let nominated, !nominated.isEmpty {
+        if !nominated.isEmpty {
             let all = kept
-            kept = HeaderFields(reserving: all.byteCount + 128)
+            kept = HeaderFields(choosingFrom: all)
             all.forEachField { field in
-                if !nominated.contains(where: { field.isNamed(String($0)) }) { kept.add(field) }
+                if !nominated.contains(where: field.isNamed) { kept.add(field) }
             }
         }
-        if hasTE, fields.list("te").contains(where: { $0.lowercased() == "trailers" }) {
-            kept.add(name: "TE", value: "trailers")
-        }
+        if takesTrailers { kept.add(name: "TE", value: "trailers") }
         return kept
     }
 
-    /// The names in `Connection`, but for those that are no fields or are dealt with anyway.
-    private static func nominated(by fields: HeaderFields) -> [Substring] {
-        fields.list("connection").filter { option in
-            switch option.lowercased() {
-            case "te", "close", "keep-alive", "upgrade": false
-            default: true
-            }
-        }
+    /// Whether an option of `Connection` may name a field that is not dealt with anyway.
+    private static func isField(_ option: UnsafeRawBufferPointer) -> Bool {
+        !option.equalsIgnoringCase("te") && !option.equalsIgnoringCase("close")
+            && !option.equalsIgnoringCase("keep-alive") && !option.equalsIgnoringCase("upgrade")
     }
 
     /// Fields that mean something only before the body: as trailers they could mislead whoever merges them

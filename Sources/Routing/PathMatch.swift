@@ -21,6 +21,7 @@ package enum PathMatch: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Whether a request path (without its query) is covered.
+    @inlinable
     package func matches(_ requestPath: some StringProtocol) -> Bool {
         switch self {
         case .exact(let path): return path.utf8.elementsEqual(requestPath.utf8)

@@ -4,7 +4,7 @@
 /// prefixes, and among prefixes the one with most bytes. A host that is listed hides the wildcard even where none of
 /// its paths match, as the Ingress API's longest-match rule has it.
 package struct RouteTable<Value: Sendable>: Sendable {
-    private var hosts: [String: HostRoutes<Value>]
+    @usableFromInline package private(set) var hosts: [String: HostRoutes<Value>]
 
     package init() { hosts = [:] }
 
@@ -26,6 +26,7 @@ package struct RouteTable<Value: Sendable>: Sendable {
     /// - Parameters:
     ///   - host: as `RequestHost.normalize` returns it.
     ///   - path: the raw path without its query.
+    @inlinable
     package func lookup(host: String, path: some StringProtocol) -> RouteLookup<Value> {
         // A wildcard is a rule, not a name anybody may ask for.
         guard host.utf8.first != UInt8(ascii: "*") else { return .noSuchHost }
@@ -52,9 +53,9 @@ extension RouteLookup: Equatable where Value: Equatable {}
 /// The routes of one host, ready to be searched.
 package struct HostRoutes<Value: Sendable>: Sendable {
     /// By bytes: strings would be equal that are not the same path.
-    private var exact: [[UInt8]: Value] = [:]
+    @usableFromInline package private(set) var exact: [[UInt8]: Value] = [:]
     /// Longest first.
-    private var prefixes: [(path: PathMatch, length: Int, value: Value)] = []
+    @usableFromInline package private(set) var prefixes: [(path: PathMatch, length: Int, value: Value)] = []
 
     /// Where two entries share a match, the later one wins.
     package init(_ entries: [(PathMatch, Value)]) {
@@ -69,6 +70,7 @@ package struct HostRoutes<Value: Sendable>: Sendable {
             .sorted { $0.length > $1.length }
     }
 
+    @inlinable
     package func lookup(path: some StringProtocol) -> RouteLookup<Value> {
         if !exact.isEmpty, let value = exact[Array(path.utf8)] { return .found(value) }
         for candidate in prefixes where candidate.path.matches(path) { return .found(candidate.value) }

@@ -129,14 +129,7 @@ extension HeaderBlock {
     /// the same it would end the tunnel, and with it everybody else's exchanges.
     package var isSendable: Bool {
         func fits(_ fields: HeaderFields) -> Bool {
-            guard fields.count <= 0xFFFF, fields.byteCount + 64 <= FrameLimits.maxHeaderBlockSize / 2 else {
-                return false
-            }
-            var isSound = true
-            fields.forEachField { field in
-                isSound = isSound && FieldSyntax.isName(field.name) && FieldSyntax.isValue(field.value)
-            }
-            return isSound
+            fields.count <= 0xFFFF && fields.byteCount + 64 <= FrameLimits.maxHeaderBlockSize / 2 && fields.isSound
         }
         switch self {
         case .request(let head):

@@ -10,6 +10,9 @@ package struct HeaderFields: Sendable {
     /// `count` fields, as on the wire.
     @usableFromInline package private(set) var block: ByteBuffer
 
+    /// Whether all names and values are allowed in HTTP: known since they were read, so that nobody need look again.
+    package private(set) var isSound = true
+
     /// Bytes of a field beside its name and value.
     static let overhead = 4
 
@@ -17,6 +20,12 @@ package struct HeaderFields: Sendable {
 
     /// - Parameter bytes: to make room for at once.
     package init(reserving bytes: Int) { block = ByteBufferAllocator().buffer(capacity: bytes) }
+
+    /// For a choice of the fields of another, with room for all of them and some more.
+    package init(choosingFrom other: HeaderFields) {
+        self.init(reserving: other.byteCount + 128)
+        isSound = other.isSound
+    }
 
     /// Takes fields from the wire, which `FieldBlockReader` has checked.
     init(checked block: ByteBuffer, count: Int) {
@@ -31,28 +40,29 @@ package struct HeaderFields: Sendable {
 
     /// Appends a field. A name or value of more than 65,535 bytes is cut there: nothing that HTTP lets through is.
     package mutating func add(name: some StringProtocol, value: some StringProtocol) {
-        write(length: name.utf8.count)
-        block.writeBytes(name.utf8.prefix(0xFFFF))
-        write(length: value.utf8.count)
-        block.writeBytes(value.utf8.prefix(0xFFFF))
-        count += 1
+        var (name, value) = (String(name), String(value))
+        name.withUTF8 { name in
+            value.withUTF8 { value in
+                let field = HeaderField(name: UnsafeRawBufferPointer(name), value: UnsafeRawBufferPointer(value))
+                isSound = isSound && FieldSyntax.isName(field.name) && FieldSyntax.isValue(field.value)
+                add(field)
+            }
+        }
     }
 
-    /// Appends a field from bytes.
+    /// Appends a field from bytes that are known to be sound.
     package mutating func add(_ field: HeaderField) {
         let nameLength = Swift.min(field.name.count, 0xFFFF)
         let valueLength = Swift.min(field.value.count, 0xFFFF)
         block.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.overhead + nameLength + valueLength) { space in
             space.storeBytes(of: UInt16(nameLength).bigEndian, as: UInt16.self)
-            space[2...].copyBytes(from: field.name[..<nameLength])
+            space.copy(field.name, nameLength, to: 2)
             space.storeBytes(of: UInt16(valueLength).bigEndian, toByteOffset: 2 + nameLength, as: UInt16.self)
-            space[(Self.overhead + nameLength)...].copyBytes(from: field.value[..<valueLength])
+            space.copy(field.value, valueLength, to: Self.overhead + nameLength)
             return Self.overhead + nameLength + valueLength
         }
         count += 1
     }
-
-    private mutating func write(length: Int) { block.writeInteger(UInt16(clamping: length)) }
 
     /// Calls `body` with each field, in order. The bytes are valid during the call only.
     @inlinable
@@ -91,13 +101,13 @@ package struct HeaderFields: Sendable {
     }
 
     /// The members of the comma-separated lists that the fields of this name hold (RFC 9110 §5.6.1).
-    package func list(_ name: String) -> [Substring] {
-        self[name].flatMap { $0.split(separator: ",") }
-            .map { member in
-                let start = member.drop { $0 == " " || $0 == "\t" }
-                return start.prefix { $0 != " " && $0 != "\t" }
-            }
-            .filter { !$0.isEmpty }
+    package func list(_ name: String) -> [String] {
+        var members: [String] = []
+        forEachField { field in
+            guard field.isNamed(name) else { return }
+            field.forEachMember { members.append(String(decoding: $0, as: UTF8.self)) }
+        }
+        return members
     }
 }
 
@@ -116,6 +126,24 @@ package struct HeaderField {
     /// Bytes that are not UTF-8 become U+FFFD here, and nowhere else: what passes through stays as it is.
     package var valueText: String { String(decoding: value, as: UTF8.self) }
 
+    /// Calls `body` with each member of the comma-separated list that the value is (RFC 9110 §5.6.1), up to white space.
+    package func forEachMember(_ body: (UnsafeRawBufferPointer) -> Void) {
+        var start = 0
+        while start < value.count {
+            let byte = value[start]
+            guard byte != UInt8(ascii: ","), byte != 0x20, byte != 0x09 else {
+                start += 1
+                continue
+            }
+            var end = start
+            while end < value.count, value[end] != UInt8(ascii: ","), value[end] != 0x20, value[end] != 0x09 { end += 1 }
+            body(UnsafeRawBufferPointer(rebasing: value[start..<end]))
+            // Whatever else stands before the next comma belongs to this member.
+            while end < value.count, value[end] != UInt8(ascii: ",") { end += 1 }
+            start = end
+        }
+    }
+
     /// Whether the name is this one; case does not count (RFC 9110 §5.1).
     package func isNamed(_ other: String) -> Bool {
         var other = other
@@ -123,7 +151,20 @@ package struct HeaderField {
     }
 }
 
+extension UnsafeMutableRawBufferPointer {
+    /// Copies the first `count` bytes of `source` to `offset`.
+    package func copy(_ source: UnsafeRawBufferPointer, _ count: Int, to offset: Int) {
+        guard count > 0, let source = source.baseAddress, let target = baseAddress else { return }
+        precondition(offset + count <= self.count, "bytes are copied behind the end")
+        (target + offset).copyMemory(from: source, byteCount: count)
+    }
+}
+
 extension UnsafeRawBufferPointer {
+    package func equalsIgnoringCase(_ text: StaticString) -> Bool {
+        equalsIgnoringCase(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
     /// Whether these are the same ASCII letters, whatever their case, and otherwise the same bytes.
     package func equalsIgnoringCase(_ other: UnsafeRawBufferPointer) -> Bool {
         guard count == other.count else { return false }

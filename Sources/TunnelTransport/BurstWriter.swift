@@ -61,10 +61,15 @@ extension ChannelHandlerContext {
     /// Bytes written to the channel that have not left for the kernel.
     package var unsentBytes: Int { (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
 
-    /// Calls `body` when all that was written so far has left for the kernel, or never will: at once where it has.
-    package func whenSent(_ body: @escaping () -> Void) {
-        guard unsentBytes > 0 else { return body() }
+    /// Calls `body` when all that was written so far has left for the kernel, or never will.
+    ///
+    /// - Parameter bytes: how many `body` speaks of. A few are as good as sent while the channel takes more: what it
+    ///   holds then is bounded by its water mark.
+    package func whenSent(_ bytes: Int = .max, _ body: @escaping () -> Void) {
+        guard bytes > Self.negligible || !channel.isWritable else { return body() }
         let body = NIOLoopBound(body, eventLoop: eventLoop)
         writeAndFlush(NIOAny(ByteBuffer())).whenComplete { _ in body.value() }
     }
+
+    private static var negligible: Int { 16 * 1024 }
 }

@@ -7,8 +7,8 @@ import TunnelTransport
 protocol UpstreamUser: AnyObject {
     func received(_ part: HTTP1ResponseReader.Part)
     func receivedBurst()
-    /// Whether it waits to hear that what it sent is with the backend's socket (`sent`).
-    var isOwedCredit: Bool { get }
+    /// Bytes that it waits to hear of that they are with the backend's socket (`sent`).
+    var owedCredit: Int { get }
     func sent()
     /// The connection is gone; `error` where it did not end by itself.
     func connectionClosed(_ error: (any Error)?)
@@ -134,8 +134,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
         isFlushScheduled = false
         guard let context else { return }
         writer.flush(to: context)
-        guard let user, user.isOwedCredit else { return }
-        context.whenSent { user.sent() }
+        guard let user, user.owedCredit > 0 else { return }
+        context.whenSent(user.owedCredit) { user.sent() }
     }
 
     private func releaseIfOver() {

@@ -150,7 +150,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         owed = 0
     }
 
-    var isOwedCredit: Bool { owed > 0 }
+    var owedCredit: Int { owed }
 
     // MARK: From the backend
 

@@ -324,7 +324,7 @@ final class FrontExchange: StreamReceiver {
         guard owed > 0 else { return }
         let size = owed
         owed = 0
-        handler.whenSent { [self] in
+        handler.whenSent(size) { [self] in
             machine.progressed(now: .now())
             stream?.consumed(size)
         }

@@ -228,9 +228,9 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     /// Calls `body` once what was flushed is with the client's socket, or will never be.
-    func whenSent(_ body: @escaping () -> Void) {
+    func whenSent(_ bytes: Int, _ body: @escaping () -> Void) {
         guard let context else { return body() }
-        context.whenSent(body)
+        context.whenSent(bytes, body)
     }
 
     func holdRequest(_ held: Bool) {

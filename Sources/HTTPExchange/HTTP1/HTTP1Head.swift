@@ -38,16 +38,16 @@ package enum HTTP1Version: Hashable, Sendable {
 
     /// Whether a connection stays open behind a message of this version with these fields (RFC 9112 §9.3).
     package func keepsAlive(_ fields: HeaderFields) -> Bool {
-        guard fields.contains(name: "connection") else { return self == .http11 }
         var keepsAlive = self == .http11
-        for option in fields.list("connection") {
-            switch option.lowercased() {
-            case "close": return false
-            case "keep-alive": keepsAlive = true
-            default: break
+        var closes = false
+        fields.forEachField { field in
+            guard FieldKind(field.name) == .connection else { return }
+            field.forEachMember { option in
+                if option.equalsIgnoringCase("close") { closes = true }
+                if option.equalsIgnoringCase("keep-alive") { keepsAlive = true }
             }
         }
-        return keepsAlive
+        return keepsAlive && !closes
     }
 }
 

@@ -38,10 +38,10 @@ extension ByteBuffer {
             writeWithUnsafeMutableBytes(minimumWritableBytes: size) { space in
                 let separator = field.name.count
                 let end = separator + 2 + field.value.count
-                space.copyBytes(from: field.name)
+                space.copy(field.name, separator, to: 0)
                 space[separator] = UInt8(ascii: ":")
                 space[separator + 1] = UInt8(ascii: " ")
-                space[(separator + 2)...].copyBytes(from: field.value)
+                space.copy(field.value, field.value.count, to: separator + 2)
                 space[end] = 0x0D
                 space[end + 1] = 0x0A
                 return size
