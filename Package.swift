@@ -144,6 +144,15 @@ let package = Package(
             dependencies: ["TunnelTransport", "TunnelProtocol", nioCore, nioPosix, nioHTTP1, argumentParser],
             path: "Tests/WebSocketEcho", swiftSettings: settings),
 
+        // Many agents in one process, for hack/bench.
+        .executableTarget(
+            name: "tunnel-swarm",
+            dependencies: [
+                "ClusterAgent", "KubernetesAPI", "Routing", "Settings", "Telemetry", "TunnelProtocol",
+                "TunnelTransport", nioCore, nioPosix, logging, argumentParser,
+            ],
+            path: "Tests/TunnelSwarm", swiftSettings: settings),
+
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),

@@ -1,4 +1,4 @@
-import NIOSSL
+package import NIOSSL
 package import Settings
 
 /// TLS towards the gateway: whom to trust and, where the gateway asks for it, who the agent is.
@@ -29,7 +29,9 @@ package struct GatewayTLS: Sendable {
     }
 
     /// The context for one connection. Files are read anew, so that rotated certificates are used.
-    func context() throws(SettingsError) -> NIOSSLContext {
+    ///
+    /// - Throws: what is wrong with a file now.
+    package func context() throws(SettingsError) -> NIOSSLContext {
         if let fixed { return fixed }
         return try Self.makeContext(authorityFile, client)
     }

@@ -6,8 +6,9 @@ import argparse
 import fcntl
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, Sequence
 
 from demo import interruption
 from demo.cluster import ApiError
@@ -15,13 +16,32 @@ from demo.kubeconfig import KubeconfigError
 from demo.waiting import CheckFailed
 from demo.world import ROOT
 
-from . import controller
+from . import controller, proxy, tunnel
 from .figures import Figures
 from .options import BenchOptions
 
-# Every benchmark by its name: what it is about, and what runs it.
-BENCHMARKS: dict[str, tuple[str, Callable[[BenchOptions, Figures], None]]] = {
-    "controller": ("the agent with many Ingresses: starts, changes, memory and idle CPU", controller.run),
+
+@dataclass(frozen=True)
+class Benchmark:
+    title: str
+    run: Callable[[BenchOptions, Figures], None]
+    # The options that it takes.
+    options: tuple[str, ...]
+    # What `--only` may name.
+    measures: tuple[str, ...] = ()
+
+
+BENCHMARKS = {
+    "controller": Benchmark(
+        "the agent with many Ingresses: starts, changes, memory and idle CPU", controller.run,
+        ("objects", "duration", "rate", "existing_cluster")),
+    "proxy": Benchmark(
+        "what requests and large bodies cost in gateway and agent, beside two chained nginx", proxy.run,
+        ("rounds", "seconds", "only", "tls"), proxy.MEASURES),
+    "tunnel": Benchmark(
+        "stalled streams beside live ones, memory budgets, a long fat pipe, idle tunnels, and a gateway that restarts",
+        tunnel.run,
+        ("rounds", "seconds", "only"), tuple(tunnel.MEASURES)),
 }
 
 MISSED, NOT_MEASURED = 1, 2
@@ -30,8 +50,10 @@ MISSED, NOT_MEASURED = 1, 2
 def main() -> int:
     options = parse_arguments()
     if options is None:
-        for name, (title, _) in BENCHMARKS.items():
-            print(f"{name:<12} {title}")
+        for name, benchmark in BENCHMARKS.items():
+            print(f"{name:<12} {benchmark.title}")
+            if benchmark.measures:
+                print(f"{'':<12} --only {', '.join(benchmark.measures)}")
         return 0
     directory = ROOT / ".bench"
     directory.mkdir(exist_ok=True)
@@ -49,7 +71,7 @@ def measure(options: BenchOptions) -> int:
     figures = Figures(options.name)
     problem: Optional[str] = None
     try:
-        BENCHMARKS[options.name][1](options, figures)
+        BENCHMARKS[options.name].run(options, figures)
     except (CheckFailed, ApiError, KubeconfigError, RuntimeError) as failure:
         problem = str(failure)
     except interruption.Interrupted:
@@ -63,37 +85,50 @@ def measure(options: BenchOptions) -> int:
 
 
 def vars_of(options: BenchOptions) -> dict[str, object]:
-    return {"objects": options.objects, "duration": options.duration, "rate": options.rate,
-            "existing_cluster": options.existing_kubeconfig is not None, "binaries": options.binaries.name}
+    """What was asked for, as far as the benchmark looks at it."""
+    values: dict[str, object] = {"binaries": options.binaries.name}
+    for name in BENCHMARKS[options.name].options:
+        is_cluster = name == "existing_cluster"
+        values[name] = options.existing_kubeconfig is not None if is_cluster else getattr(options, name)
+    return values
 
 
 def parse_arguments() -> Optional[BenchOptions]:
     parser = argparse.ArgumentParser(prog="hack/bench")
-    parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS))
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--binaries", type=Path)
-    parser.add_argument("--objects", type=int, default=10_000)
-    parser.add_argument("--duration", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=100.0)
-    parser.add_argument("--existing-cluster", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.list:
+    benchmarks = parser.add_subparsers(dest="name", metavar="NAME")
+    for name, benchmark in BENCHMARKS.items():
+        takes = benchmarks.add_parser(name, prog=f"hack/bench {name}", argument_default=argparse.SUPPRESS)
+        for option in benchmark.options:
+            _add_option(takes, option, benchmark.measures)
+    arguments = vars(parser.parse_args())
+    if arguments.pop("list"):
         return None
-    if not arguments.name:
+    if not arguments["name"]:
         parser.error("name a benchmark; --list prints them")
-    if arguments.objects < 1 or arguments.duration <= 0 or arguments.rate <= 0:
-        parser.error("--objects, --duration and --rate must be greater than zero")
-    kubeconfig: Optional[Path] = None
-    if arguments.existing_cluster:
+    if any(arguments.get(name, 1) <= 0 for name in ("objects", "duration", "rate", "rounds", "seconds")):
+        parser.error("--objects, --duration, --rate, --rounds and --seconds must be greater than zero")
+    if arguments.pop("existing_cluster", False):
         named = os.environ.get("KUBECONFIG", "")
         if not named or not Path(named).is_file():
             parser.error("--existing-cluster needs KUBECONFIG to name one kubeconfig file")
-        kubeconfig = Path(named).resolve()
+        arguments["existing_kubeconfig"] = Path(named).resolve()
     for program in ("devcluster", "pipeops-gateway", "pipeops-agent"):
-        if not (arguments.binaries / program).is_file():
-            parser.error(f"{arguments.binaries / program} does not exist; run without --no-build")
-    return BenchOptions(
-        arguments.name, arguments.binaries, kubeconfig, arguments.objects, arguments.duration, arguments.rate)
+        if not (arguments["binaries"] / program).is_file():
+            parser.error(f"{arguments['binaries'] / program} does not exist; run without --no-build")
+    return BenchOptions(**{**arguments, "only": tuple(arguments.get("only", ()))})
+
+
+def _add_option(parser: argparse.ArgumentParser, name: str, measures: Sequence[str]) -> None:
+    """Adds an option that is absent from what is parsed unless it is given: the defaults are those of BenchOptions."""
+    flag = f"--{name.replace('_', '-')}"
+    if name == "only":
+        parser.add_argument(flag, action="append", choices=measures)
+    elif name in ("existing_cluster", "tls"):
+        parser.add_argument(flag, action="store_true")
+    else:
+        parser.add_argument(flag, type=int if name in ("objects", "rounds") else float)
 
 
 if __name__ == "__main__":

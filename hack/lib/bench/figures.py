@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
@@ -19,6 +20,8 @@ class Figure:
     # The most that is allowed (or the least, where `at_least`); without one the figure is only information.
     bound: Optional[float] = None
     at_least: bool = False
+    # The lowest and the highest of the rounds, where `value` is their median.
+    spread: Optional[tuple[float, float]] = None
 
     @property
     def holds(self) -> Optional[bool]:
@@ -33,13 +36,29 @@ class Figures:
     def __init__(self, benchmark: str) -> None:
         self._benchmark = benchmark
         self._figures: list[Figure] = []
+        self._notes: dict[str, str] = {}
 
     def add(
-        self, name: str, value: float, unit: str, what: str, bound: Optional[float] = None, at_least: bool = False
+        self, name: str, value: float, unit: str, what: str, bound: Optional[float] = None, at_least: bool = False,
+        spread: Optional[tuple[float, float]] = None,
     ) -> None:
-        figure = Figure(name, round(value, 4), unit, what, bound, at_least)
+        if spread:
+            spread = round(spread[0], 4), round(spread[1], 4)
+        figure = Figure(name, round(value, 4), unit, what, bound, at_least, spread)
         self._figures.append(figure)
         print(f"  {_row(figure)}", flush=True)
+
+    def add_rounds(
+        self, name: str, values: Sequence[float], unit: str, what: str, bound: Optional[float] = None,
+        at_least: bool = False,
+    ) -> None:
+        """What was measured several times: the median, with how far the rounds lie apart."""
+        self.add(name, statistics.median(values), unit, what, bound, at_least, (min(values), max(values)))
+
+    def note(self, name: str, text: str) -> None:
+        """Something that the figures cannot be understood without, and that is not a number."""
+        self._notes[name] = text
+        print(f"  {name.replace('_', ' ')}: {text}", flush=True)
 
     @staticmethod
     def phase(text: str) -> None:
@@ -57,17 +76,20 @@ class Figures:
         for figure in self._figures:
             print(_row(figure))
         for figure in self.missed:
-            print(f"MISSED: {figure.what}: {_number(figure.value)} {figure.unit}, bound {_number(figure.bound or 0)}")
+            value = f"{_number(figure.value)} {figure.unit}".rstrip()
+            print(f"MISSED: {figure.what}: {value}, bound {_number(figure.bound or 0)}")
         document = {
             "benchmark": self._benchmark,
             "passed": not self.missed and not problem,
             "problem": problem,
             "options": options,
+            "notes": self._notes,
             "figures": {
                 figure.name: {
                     "value": figure.value, "unit": figure.unit, "bound": figure.bound,
                     "bound_is": None if figure.bound is None else "minimum" if figure.at_least else "maximum",
                     "holds": figure.holds,
+                    "spread": figure.spread,
                 }
                 for figure in self._figures
             },
@@ -87,7 +109,8 @@ def _row(figure: Figure) -> str:
     if figure.bound is not None:
         sign = ">=" if figure.at_least else "<="
         bound = f"{sign} {_number(figure.bound):<8} {'ok' if figure.holds else 'MISSED'}"
-    return f"{figure.what:<58} {_number(figure.value):>10} {figure.unit:<8} {bound}".rstrip()
+    spread = f"({_number(figure.spread[0])} to {_number(figure.spread[1])})" if figure.spread else ""
+    return f"{figure.what:<58} {_number(figure.value):>10} {figure.unit:<8} {bound:<18} {spread}".rstrip()
 
 
 def _number(value: float) -> str:

@@ -9,10 +9,18 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class BenchOptions:
+    """Those of all benchmarks; each looks at its own."""
+
     name: str
     binaries: Path
-    existing_kubeconfig: Optional[Path]
-    objects: int
-    # Seconds of changes, and changes a second.
-    duration: float
-    rate: float
+    existing_kubeconfig: Optional[Path] = None
+    # The controller's: Ingresses, seconds of changes, and changes a second.
+    objects: int = 10_000
+    duration: float = 60.0
+    rate: float = 100.0
+    # The others': how often everything is measured, for how many seconds each time, and what (everything if empty).
+    rounds: int = 3
+    seconds: float = 5.0
+    only: tuple[str, ...] = ()
+    # Whether to measure with TLS on the tunnel, too.
+    tls: bool = False
