@@ -151,7 +151,7 @@ struct FloodGuardTests {
         let stopped = taken(&mux, 10_000) { _ in
             .headers(StreamID(1), .response(Heads.earlyHints), endStream: false)
         }
-        #expect(stopped == 1004)
+        #expect(stopped == 1016)
     }
 
     @Test("GOAWAY again and again")
