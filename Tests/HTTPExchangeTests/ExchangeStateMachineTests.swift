@@ -201,4 +201,82 @@ struct ExchangeStateMachineTests {
         machine.progressed(now: Self.at(70))
         #expect(machine.deadline == Self.at(170))
     }
+
+    // MARK: Other protocols
+
+    private static func upgraded() -> Machine {
+        var machine = State.sent.machine
+        #expect(machine.switchedProtocols(now: start) == true)
+        return machine
+    }
+
+    @Test("Behind a 101 both directions are bytes until each is ended; the client may end first")
+    func upgrade() {
+        var machine = State.sent.machine
+        #expect(machine.requestPart(isEnd: false, now: Self.start) == .discard)
+        #expect(machine.responseHead(isInformational: true, isEnd: false, now: Self.start) == .forward)
+        #expect(machine.switchedProtocols(now: Self.start) == true)
+        #expect(machine.hasResponseHead)
+        #expect(!machine.requestHasEnded)
+        #expect(machine.requestPart(isEnd: false, now: Self.start) == .forward)
+        #expect(machine.responsePart(isEnd: false, now: Self.start) == .forward)
+        #expect(machine.requestPart(isEnd: true, now: Self.start) == .forward)
+        #expect(machine.requestPart(isEnd: false, now: Self.start) == .discard)
+        #expect(machine.responsePart(isEnd: false, now: Self.start) == .forward)
+        #expect(machine.responsePart(isEnd: true, now: Self.start) == .forwardAndFinish)
+        #expect(machine.isOver)
+    }
+
+    @Test("The application that ends first ends both directions")
+    func upgradeEndsAtServer() {
+        var machine = Self.upgraded()
+        #expect(machine.responsePart(isEnd: true, now: Self.start) == .forwardAndCut)
+        #expect(machine.requestPart(isEnd: false, now: Self.start) == .discard)
+        #expect(machine.isOver)
+    }
+
+    @Test("A 101 is a final head: none comes before it or behind it")
+    func upgradeOnce() {
+        for state in State.allCases {
+            var machine = state.machine
+            #expect(machine.switchedProtocols(now: Self.start) == (state == .sending || state == .sent))
+        }
+        var machine = Self.upgraded()
+        #expect(machine.switchedProtocols(now: Self.start) == false)
+        for isInformational in [false, true] {
+            var machine = Self.upgraded()
+            #expect(
+                machine.responseHead(isInformational: isInformational, isEnd: false, now: Self.start)
+                    == .fail(.abort(.backendInvalid)))
+            #expect(machine.isOver)
+        }
+    }
+
+    @Test("What fails behind a 101 breaks the client's connection, and the client that goes away ends it")
+    func upgradeFails() {
+        var machine = Self.upgraded()
+        #expect(machine.serverFailed(.tunnelLost) == .abort(.tunnelLost))
+        #expect(machine.serverFailed(.tunnelLost) == .nothing)
+        machine = Self.upgraded()
+        #expect(machine.clientClosed() == true)
+        #expect(machine.clientClosed() == false)
+        #expect(machine.responsePart(isEnd: false, now: Self.start) == .discard)
+    }
+
+    @Test("Behind a 101 silence has a limit of its own, which every byte puts off")
+    func upgradeTimeout() {
+        var machine = ExchangeStateMachine(
+            requestEnded: true, now: Self.start,
+            timeouts: .init(response: .seconds(10), idle: .seconds(100), upgraded: .seconds(1000)))
+        #expect(machine.switchedProtocols(now: Self.at(5)) == true)
+        #expect(machine.deadline == Self.at(1005))
+        _ = machine.requestPart(isEnd: false, now: Self.at(20))
+        #expect(machine.deadline == Self.at(1020))
+        _ = machine.responsePart(isEnd: false, now: Self.at(30))
+        #expect(machine.deadline == Self.at(1030))
+        machine.progressed(now: Self.at(40))
+        #expect(machine.deadline == Self.at(1040))
+        #expect(machine.checkDeadline(now: Self.at(1039)) == .nothing)
+        #expect(machine.checkDeadline(now: Self.at(1040)) == .abort(.idleTimeout))
+    }
 }

@@ -31,7 +31,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         self.head = head
         self.pool = pool
         self.failures = failures
-        isUpgrade = !head.upgrade.isEmpty && !endStream && UpgradeProtocol.mayPass(head.upgrade)
+        isUpgrade = !head.upgrade.isEmpty && !endStream && UpgradeOffer.mayPass(head.upgrade)
         machine = ExchangeStateMachine(
             requestEnded: endStream || isUpgrade, now: .now(), timeouts: pool.settings.timeouts)
     }
@@ -208,7 +208,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     /// The backend speaks another protocol from here on; which one, its head says.
     private func switchProtocols(_ response: HTTP1Response) {
-        guard isUpgrade, UpgradeProtocol.mayPass(response.fields), machine.switchedProtocols(now: .now()) else {
+        guard isUpgrade, UpgradeOffer.mayPass(response.fields), machine.switchedProtocols(now: .now()) else {
             return end(machine.serverFailed(.backendInvalid), "an upgrade that was not asked for")
         }
         isUpgraded = true

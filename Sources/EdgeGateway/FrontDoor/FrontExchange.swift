@@ -253,7 +253,7 @@ final class FrontExchange: StreamReceiver {
 
     /// The application takes the other protocol: from here on bytes pass as they are.
     private func switchProtocols(_ answer: ResponseHead, _ endStream: Bool) {
-        guard let upgrade, !endStream, UpgradeProtocol.mayPass(answer.fields) else {
+        guard let upgrade, !endStream, UpgradeOffer.mayPass(answer.fields) else {
             return endInvalid("an upgrade that was not asked for")
         }
         guard machine.switchedProtocols(now: .now()) else { return endInvalid("a second final head") }
@@ -451,7 +451,7 @@ extension HTTP1Request {
     fileprivate var upgrade: String? {
         guard version == .http11, !hasBody, let upgrade = fields.first(name: "upgrade"),
             fields.list("connection").contains(where: { $0.lowercased() == "upgrade" }),
-            UpgradeProtocol.mayPass(fields)
+            UpgradeOffer.mayPass(fields)
         else { return nil }
         return upgrade
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import bad_input, changes, exposure, failures, first_route, requests
+from . import bad_input, changes, exposure, failures, first_route, requests, upgrades
 
 SCENARIOS = [
     first_route.cluster_is_private,
@@ -17,6 +17,7 @@ SCENARIOS = [
     requests.upload_is_exact,
     requests.chunks_arrive_one_by_one,
     requests.concurrent_requests_get_their_own_answers,
+    upgrades.websockets_pass,
     changes.paths_of_one_host_go_to_two_services,
     changes.named_port_resolves,
     changes.changes_are_effective_at_once,

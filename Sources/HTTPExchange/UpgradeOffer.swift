@@ -1,0 +1,26 @@
+package import TunnelProtocol
+
+/// The protocols that a client offers in `Upgrade`, and the one that a server takes (RFC 9110 §7.8).
+package enum UpgradeOffer {
+    /// Whether the offer may reach an application: HTTP/2 may not. What is inside it would pass by the routes of the
+    /// gateway and by what the agent has advertised.
+    package static func mayPass(_ fields: HeaderFields) -> Bool {
+        var mayPass = true
+        fields.forEachField { field in
+            guard field.isNamed("upgrade") else { return }
+            field.forEachMember { if isHTTP($0) { mayPass = false } }
+        }
+        return mayPass
+    }
+
+    package static func mayPass(_ offer: String) -> Bool { mayPass(["Upgrade": offer]) }
+
+    /// `h2c`, `h2`, `HTTP/2.0` and whatever else begins like them.
+    private static func isHTTP(_ name: UnsafeRawBufferPointer) -> Bool {
+        func begins(_ prefix: StaticString) -> Bool {
+            name.count >= prefix.utf8CodeUnitCount
+                && UnsafeRawBufferPointer(rebasing: name[..<prefix.utf8CodeUnitCount]).equalsIgnoringCase(prefix)
+        }
+        return begins("h2") || begins("http/")
+    }
+}
