@@ -44,6 +44,18 @@ package struct ForwardingPolicy: Sendable {
         return result
     }
 
+    /// The trailers of a request as the application will see them: nothing that its head may not say either, because
+    /// some applications merge the two.
+    package func requestTrailers(
+        _ trailers: HeaderFields, isTrusted: Bool, routeStrips: Set<String> = []
+    ) -> HeaderFields {
+        HopByHop.removed(from: trailers) { field, kind in
+            let name = field.nameText.lowercased()
+            return HopByHop.isOutOfPlaceInTrailers(name) || Self.isReplaced(kind, isTrusted: isTrusted)
+                || strippedRequestFields.contains(name) || routeStrips.contains(name)
+        }
+    }
+
     /// Whether a field says how the request came and is not believed, or stands elsewhere (`Host`). A trusted proxy's
     /// are, but its `X-Forwarded-For` is written anew with the proxy's own address at the end.
     private static func isReplaced(_ kind: FieldKind, isTrusted: Bool) -> Bool {

@@ -10,7 +10,7 @@ package enum HopByHop {
     package static func removed(
         from fields: HeaderFields, also isRemoved: (HeaderField, FieldKind) -> Bool = { _, _ in false }
     ) -> HeaderFields {
-        var nominated: [String] = []
+        var nominated: Set<String> = []
         var kept = HeaderFields(choosingFrom: fields)
         var takesTrailers = false
         // `Connection` may stand behind what it names: then the fields are gone through again.
@@ -18,7 +18,7 @@ package enum HopByHop {
             switch FieldKind(field.name) {
             case .connection:
                 field.forEachMember { option in
-                    if Self.isField(option) { nominated.append(String(decoding: option, as: UTF8.self)) }
+                    if Self.isField(option) { nominated.insert(String(decoding: option, as: UTF8.self).lowercased()) }
                 }
             case .te: field.forEachMember { if $0.equalsIgnoringCase("trailers") { takesTrailers = true } }
             case .hopByHop, .transferEncoding: break
@@ -29,7 +29,7 @@ package enum HopByHop {
             let all = kept
             kept = HeaderFields(choosingFrom: all)
             all.forEachField { field in
-                if !nominated.contains(where: field.isNamed) { kept.add(field) }
+                if !nominated.contains(field.nameText.lowercased()) { kept.add(field) }
             }
         }
         if takesTrailers { kept.add(name: "TE", value: "trailers") }
@@ -51,6 +51,8 @@ package enum HopByHop {
 
     /// The trailers to forward.
     package static func trailers(from fields: HeaderFields) -> HeaderFields {
-        removed(from: fields) { field, _ in notInTrailers.contains(field.nameText.lowercased()) }
+        removed(from: fields) { field, _ in isOutOfPlaceInTrailers(field.nameText.lowercased()) }
     }
+
+    static func isOutOfPlaceInTrailers(_ name: String) -> Bool { notInTrailers.contains(name) }
 }

@@ -103,7 +103,8 @@ package struct FloodGuard: Hashable, Sendable {
     /// A stream was opened (gateway) or accepted (agent).
     mutating func opened(by role: Multiplexer.Role) {
         earn(.window, 2)
-        earn(.informational, 4)
+        // As many as are passed on.
+        earn(.informational, 16)
         // The agent may reset each stream once, for reasons of its own.
         if role == .gateway { earn(.reset) }
     }

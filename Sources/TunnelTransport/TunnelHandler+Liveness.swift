@@ -48,8 +48,10 @@ extension TunnelHandler {
 
     /// Expects canaries from now on (agent only).
     func expectCanaries(every interval: TimeAmount) {
-        canaryWatch = CanaryWatch(interval: interval)
-        if let lastCanary { canaryWatch?.received(at: lastCanary) }
+        guard !hasToldDraining else { return }
+        var watch = CanaryWatch(interval: interval)
+        if let canaryCameAt { watch.received(at: canaryCameAt) }
+        canaryWatch = watch
     }
 
     /// This side or the peer drains: no canary is sent, or awaited, any more.

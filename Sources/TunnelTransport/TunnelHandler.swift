@@ -31,8 +31,8 @@ package final class TunnelHandler: ChannelInboundHandler {
     var canary: Canary?
     /// Only where this side expects canaries.
     var canaryWatch: CanaryWatch?
-    /// When the gateway's last one came: the first may be here before the agent has read that there will be some.
-    var lastCanary: NIODeadline?
+    /// When the last canary came: the first may be here before the control path has said to expect any.
+    var canaryCameAt: NIODeadline?
     /// The stream of the canary that is under way.
     var canaryStream: StreamID?
     var roundTrip = RoundTrip()
@@ -42,7 +42,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     var tickedAt = NIODeadline.now()
     /// When the read burst began.
     private(set) var readAt = NIODeadline.now()
-    private var hasToldDraining = false
+    private(set) var hasToldDraining = false
     private var ticker: RepeatedTask?
     private var context: ChannelHandlerContext?
     private var isReading = false
@@ -202,7 +202,7 @@ package final class TunnelHandler: ChannelInboundHandler {
         guard let context, let tunnel = ownTunnel() else { return }
         counts.streamsOpened += 1
         if head.isCanary {
-            lastCanary = readAt
+            canaryCameAt = readAt
             canaryWatch?.received(at: readAt)
         }
         guard let receiver = observer.streamOpened(head, endStream: endStream, on: tunnel) else {

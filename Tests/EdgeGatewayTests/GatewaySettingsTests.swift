@@ -107,7 +107,8 @@ struct GatewaySettingsTests {
     @Test(
         "A bad value gives one line that names the setting",
         arguments: [
-            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"), (.jwksFile, "/no/file"), (.agentClientCA, "/no/file"), (.acceptRate, "0"),
+            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"),
+            (.jwksFile, "/no/file"), (.agentClientCA, "/no/file"), (.acceptRate, "0"),
             (.authFailuresPerMinute, "0"), (.agentClientAuth, "no"), (.agentClientCertificateAdmits, "perhaps"),
             (.agentTLSCertificate, "/no/file"), (.agentTLSKey, "/no/file"), (.agentPlaintext, "perhaps"),
             (.gatewayDomain, "*.x"), (.responseTimeout, "30"), (.idleTimeout, "0s"), (.heartbeatInterval, "1ms"),

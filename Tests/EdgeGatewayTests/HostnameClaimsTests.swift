@@ -31,7 +31,8 @@ struct HostnameClaimsTests {
             case .sync: .replaceAll
             }
         let change = GatewaySession.RouteChange(kind: kind, action: action, revision: 1, routes: routes)
-        return try claims.apply(change, from: cluster, tunnel: tunnel, allowed: allowed, now: Self.start + .seconds(seconds))
+        return try claims.apply(
+            change, from: cluster, tunnel: tunnel, allowed: allowed, now: Self.start + .seconds(seconds))
     }
 
     private func hosts(_ change: HostnameClaims.Change) -> [String: [String]] {

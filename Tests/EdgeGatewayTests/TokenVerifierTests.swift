@@ -28,7 +28,9 @@ struct TokenVerifierTests {
 
     private func part(_ json: String) -> String { TokenSigner.base64URL(Data(json.utf8)) }
 
-    @Test("a token of each kind of key is accepted, and names cluster, host names and end", arguments: TokenSigner.Kind.allCases)
+    @Test(
+        "a token of each kind of key is accepted, and names cluster, host names and end",
+        arguments: TokenSigner.Kind.allCases)
     func accepted(kind: TokenSigner.Kind) async throws {
         let signer = try await TokenSigner(kind)
         let other = try await TokenSigner(.edDSA, kid: "k2")
@@ -152,7 +154,10 @@ struct TokenVerifierTests {
             (#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AAAA"}]}"#, "keys[0] is no usable EdDSA key"),
             (#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AAAA"}]}"#, "keys[0] is no usable ES256 key"),
             (#"{"keys":[{"kty":"RSA","kid":"a","n":"zzzz","e":"AQAB"}]}"#, "keys[0] is no usable RS256 key of 2048"),
-            (#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AAAA","d":"s3cret"}]}"#, "keys[0] is a private key"),
+            (
+                #"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AAAA","d":"s3cret"}]}"#,
+                "keys[0] is a private key"
+            ),
         ]
         for (text, problem) in defects {
             let error = await #expect(throws: CredentialFileError.self) {

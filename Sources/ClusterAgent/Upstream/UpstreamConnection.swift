@@ -9,7 +9,7 @@ protocol UpstreamUser: AnyObject {
     func receivedBurst()
     /// Bytes that it waits to hear of that they are with the backend's socket (`sent`).
     var owedCredit: Int { get }
-    func sent()
+    func sent(_ bytes: Int)
     /// The connection is gone; `error` where it did not end by itself.
     func connectionClosed(_ error: (any Error)?)
 }
@@ -53,8 +53,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     /// Starts an exchange: writes the head of its request.
     ///
-    /// - Parameter body: whether more than the head follows.
-    func begin(_ head: RequestHead, body: Bool, for user: any UpstreamUser) {
+    /// - Parameters:
+    ///   - body: whether more than the head follows.
+    ///   - upgrades: whether the protocol that the head names is asked for.
+    func begin(_ head: RequestHead, body: Bool, upgrades: Bool, for user: any UpstreamUser) {
         self.user = user
         requestEnded = false
         responseEnded = false
@@ -67,7 +69,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
             output.writeHTTP1Field("Host", head.authority)
             output.writeHTTP1Fields(fields)
             if isChunked { output.writeHTTP1Field("Transfer-Encoding", "chunked") }
-            if !head.upgrade.isEmpty {
+            if upgrades {
                 output.writeHTTP1Field("Connection", "upgrade")
                 output.writeHTTP1Field("Upgrade", head.upgrade)
             }
@@ -135,7 +137,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
         guard let context else { return }
         writer.flush(to: context)
         guard let user, user.owedCredit > 0 else { return }
-        context.whenSent(user.owedCredit) { user.sent() }
+        let size = user.owedCredit
+        context.whenSent(size) { user.sent(size) }
     }
 
     private func releaseIfOver() {
@@ -213,10 +216,13 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         pool.forget(self)
-        // The connection's end is the end of an answer without a length.
-        if error == nil, reader.endsWithConnection, !responseEnded {
+        // All that the backend has sent is here, even where the tunnel took no more of it.
+        if error == nil, !responseEnded {
             isHeld = false
             readParts()
+        }
+        // The connection's end is the end of an answer without a length.
+        if error == nil, reader.endsWithConnection, !responseEnded {
             responseEnded = true
             user?.received(.end(nil))
             user?.receivedBurst()

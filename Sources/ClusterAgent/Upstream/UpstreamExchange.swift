@@ -31,7 +31,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         self.head = head
         self.pool = pool
         self.failures = failures
-        isUpgrade = !head.upgrade.isEmpty && !endStream
+        isUpgrade = !head.upgrade.isEmpty && !endStream && UpgradeProtocol.mayPass(head.upgrade)
         machine = ExchangeStateMachine(
             requestEnded: endStream || isUpgrade, now: .now(), timeouts: pool.settings.timeouts)
     }
@@ -132,7 +132,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     private func begin(_ connection: UpstreamConnection) {
         self.connection = connection
-        connection.begin(head, body: !machine.requestHasEnded, for: self)
+        connection.begin(head, body: !machine.requestHasEnded, upgrades: isUpgrade, for: self)
         if machine.requestHasEnded, early.isEmpty {
             connection.endRequest(trailers: nil)
             return
@@ -142,12 +142,13 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         for part in parts { forward(part) }
     }
 
-    /// What was sent of the request is with the backend's socket, or will never be: its credit returns.
-    func sent() {
-        guard owed > 0 else { return }
+    /// Bytes of the request are with the backend's socket, or will never be: their credit returns.
+    func sent(_ bytes: Int) {
+        let bytes = min(bytes, owed)
+        guard bytes > 0 else { return }
+        owed -= bytes
         machine.progressed(now: .now())
-        stream?.consumed(owed)
-        owed = 0
+        stream?.consumed(bytes)
     }
 
     var owedCredit: Int { owed }
@@ -207,7 +208,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     /// The backend speaks another protocol from here on; which one, its head says.
     private func switchProtocols(_ response: HTTP1Response) {
-        guard isUpgrade, machine.switchedProtocols(now: .now()) else {
+        guard isUpgrade, UpgradeProtocol.mayPass(response.fields), machine.switchedProtocols(now: .now()) else {
             return end(machine.serverFailed(.backendInvalid), "an upgrade that was not asked for")
         }
         isUpgraded = true
@@ -270,6 +271,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     }
 
     private func over() {
+        sent(owed)
         connection = nil
         early = []
         pool.remove(self)

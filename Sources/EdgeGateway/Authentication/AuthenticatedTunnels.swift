@@ -43,7 +43,8 @@ package final class AuthenticatedTunnels: Sendable {
             switch action {
             case .close(let id, let end):
                 metrics.ended(end)
-                logger.warning("Tunnel's credential has ended", metadata: ["tunnel": "\(id)", "reason": "\(end.rawValue)"])
+                logger.warning(
+                    "Tunnel's credential has ended", metadata: ["tunnel": "\(id)", "reason": "\(end.rawValue)"])
                 tunnels[id]?.close(end == .revoked ? .revoked : .tokenExpired)
             case .renew(let id, let seconds):
                 let left = Int(seconds.rounded(.up))

@@ -25,7 +25,8 @@ struct ClientCertificate: Hashable, Sendable {
         expires = parsed.notValidAfter
         // A second extension of the kind makes a certificate invalid (RFC 5280 §4.2); so does one that cannot be read.
         guard let names = try? parsed.extensions.subjectAlternativeNames else {
-            cluster = parsed.extensions[oid: .X509ExtensionID.subjectAlternativeName] == nil ? Self.commonName(parsed) : nil
+            cluster =
+                parsed.extensions[oid: .X509ExtensionID.subjectAlternativeName] == nil ? Self.commonName(parsed) : nil
             return
         }
         let identifiers = names.compactMap { name -> String? in

@@ -133,7 +133,9 @@ private enum Base64URL {
     /// Nil for anything but digits of the alphabet.
     static func decode(_ text: Substring.UTF8View) -> Data? {
         guard text.allSatisfy(isDigit) else { return nil }
-        var digits = text.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "+") : $0 == UInt8(ascii: "_") ? UInt8(ascii: "/") : $0 }
+        var digits = text.map {
+            $0 == UInt8(ascii: "-") ? UInt8(ascii: "+") : $0 == UInt8(ascii: "_") ? UInt8(ascii: "/") : $0
+        }
         while !digits.count.isMultiple(of: 4) { digits.append(UInt8(ascii: "=")) }
         return Data(base64Encoded: Data(digits))
     }

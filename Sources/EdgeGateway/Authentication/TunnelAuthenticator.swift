@@ -87,7 +87,9 @@ package final class TunnelAuthenticator: Sendable {
         return AdmissionState.Attempt(
             token: token, digest: isReadable ? token.map(TokenDigest.init(of:)) : nil,
             address: address,
-            certificate: request.certificate.map { ClientCertificate($0) ?? .init(cluster: nil, expires: .distantPast) },
+            certificate: request.certificate.map {
+                ClientCertificate($0) ?? .init(cluster: nil, expires: .distantPast)
+            },
             isTaken: isTaken)
     }
 }

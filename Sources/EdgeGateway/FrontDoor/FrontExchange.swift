@@ -32,6 +32,8 @@ final class FrontExchange: StreamReceiver {
     /// The request's body as far as it was sent, to be sent again.
     private var replay = RequestReplay()
     private var hasRetried = false
+    /// What passes of a request's trailers.
+    private var trailerPolicy: (HeaderFields) -> HeaderFields = { HopByHop.trailers(from: $0) }
     private var needsFlush = false
     /// Bytes of the answer that are written and whose credit is not returned.
     private var owed = 0
@@ -74,8 +76,12 @@ final class FrontExchange: StreamReceiver {
     var keepsStreamOpen: Bool { hasRequestBody || upgrade != nil }
 
     /// The request is routed.
-    func start(_ head: RequestHead, timeouts: ExchangeStateMachine.Timeouts) {
+    func start(
+        _ head: RequestHead, timeouts: ExchangeStateMachine.Timeouts,
+        trailers: @escaping (HeaderFields) -> HeaderFields
+    ) {
         self.head = head
+        trailerPolicy = trailers
         machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: started, timeouts: timeouts)
     }
 
@@ -97,7 +103,7 @@ final class FrontExchange: StreamReceiver {
         guard hasRequestBody, machine.requestPart(isEnd: true, now: .now()) == .forward else { return }
         if let trailers, !trailers.isEmpty {
             replay.giveUp()
-            stream?.send(trailers: HopByHop.trailers(from: trailers))
+            stream?.send(trailers: trailerPolicy(trailers))
         } else {
             stream?.send(ByteBuffer(), endStream: true)
         }
@@ -187,12 +193,16 @@ final class FrontExchange: StreamReceiver {
         else { return false }
         hasRetried = true
         stream = nil
-        handler.holdRequest(false)
         handler.forward(self, cluster: cluster, avoiding: record.tunnel, otherwise: failure)
-        guard !machine.isOver, hasRequestBody else { return true }
+        guard !machine.isOver, hasRequestBody else {
+            handler.holdRequest(false)
+            return true
+        }
         if body.readableBytes > 0 || machine.requestHasEnded {
             stream?.send(body, endStream: machine.requestHasEnded)
         }
+        // What follows goes behind what was sent again.
+        handler.holdRequest(false)
         return true
     }
 
@@ -230,7 +240,9 @@ final class FrontExchange: StreamReceiver {
             self.head = nil
             replay.giveUp()
             // The protocol that was offered is declined: nothing follows the request.
-            if upgrade != nil, !endStream { stream?.send(ByteBuffer(), endStream: true) }
+            if upgrade != nil { stream?.send(ByteBuffer(), endStream: true) }
+            // The rest of the request, if there is one, cannot be told from the next.
+            if case .forwardAndCut = action { clientKeepsAlive = false }
             write(head, endStream: endStream)
         }
         needsFlush = true
@@ -241,7 +253,9 @@ final class FrontExchange: StreamReceiver {
 
     /// The application takes the other protocol: from here on bytes pass as they are.
     private func switchProtocols(_ answer: ResponseHead, _ endStream: Bool) {
-        guard let upgrade, !endStream else { return endInvalid("an upgrade that was not asked for") }
+        guard let upgrade, !endStream, UpgradeProtocol.mayPass(answer.fields) else {
+            return endInvalid("an upgrade that was not asked for")
+        }
         guard machine.switchedProtocols(now: .now()) else { return endInvalid("a second final head") }
         record.status = 101
         head = nil
@@ -259,6 +273,7 @@ final class FrontExchange: StreamReceiver {
         }
         needsFlush = true
         handler.ensureTimer(by: deadline)
+        handler.flush()
         handler.becomeOpaque()
     }
 
@@ -436,7 +451,7 @@ extension HTTP1Request {
     fileprivate var upgrade: String? {
         guard version == .http11, !hasBody, let upgrade = fields.first(name: "upgrade"),
             fields.list("connection").contains(where: { $0.lowercased() == "upgrade" }),
-            !upgrade.lowercased().hasPrefix("h2")
+            UpgradeProtocol.mayPass(fields)
         else { return nil }
         return upgrade
     }

@@ -92,6 +92,9 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        // What the client said last of another protocol has been read, however little the cluster takes.
+        isHeld = false
+        readParts()
         exchange?.clientClosed()
         context.fireChannelInactive()
     }
@@ -186,7 +189,10 @@ final class ProxyHandler: ChannelDuplexHandler {
                 RequestHead(
                     method: request.method, authority: target.authority, target: target.target,
                     upgrade: exchange.upgrade ?? "", fields: fields),
-                timeouts: route.timeouts)
+                timeouts: route.timeouts
+            ) { [policy = shared.policy, isTrusted] trailers in
+                policy.requestTrailers(trailers, isTrusted: isTrusted, routeStrips: route.strippedRequestFields)
+            }
             forward(exchange, cluster: route.cluster, avoiding: nil, otherwise: .clusterOffline)
             ensureTimer(by: exchange.deadline)
         } catch {
@@ -240,7 +246,10 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     /// Both sides have agreed to speak another protocol from here on.
-    func becomeOpaque() { reader.becomeOpaque() }
+    func becomeOpaque() {
+        reader.becomeOpaque()
+        readParts()
+    }
 
     /// The exchange is over, and its answer written; the connection is closed behind it where it cannot be used again.
     ///
@@ -265,7 +274,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// The last answer is with the socket.
     private func answered(requestEnded: Bool) {
         guard let context else { return }
-        guard !requestEnded else { return context.close(promise: nil) }
+        guard !requestEnded || reader.bufferedBytes > 0 else { return context.close(promise: nil) }
         context.close(mode: .output, promise: nil)
         let channel = context.channel
         let linger = context.eventLoop.scheduleTask(in: Self.lingerTime) { channel.close(promise: nil) }

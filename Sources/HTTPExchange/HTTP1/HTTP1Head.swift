@@ -131,6 +131,8 @@ enum HTTP1HeadParser {
             fields.add(field)
             start = end + 2
         }
+        // Behind the empty line there is nothing: it was found as the head's end.
+        guard start + 2 == bytes.count else { throw .malformed("a carriage return stands alone") }
         return fields
     }
 

@@ -1,10 +1,10 @@
 import ClusterAgent
 import NIOCore
 import NIOHTTP1
-import TunnelProtocol
 import Synchronization
 import TestSupport
 import Testing
+import TunnelProtocol
 
 @testable import TunnelTransport
 
@@ -98,7 +98,8 @@ final class FakeGateway: TunnelAdmission {
     }
 
     func admit(_ request: TunnelRequest) -> EventLoopFuture<Void> {
-        refusal(request.head).map { request.eventLoop.makeFailedFuture($0) } ?? request.eventLoop.makeSucceededVoidFuture()
+        refusal(request.head).map { request.eventLoop.makeFailedFuture($0) }
+            ?? request.eventLoop.makeSucceededVoidFuture()
     }
     func refused(_ refusal: TunnelRefusal, from remote: SocketAddress?) {}
     func observer(for identity: Void) -> any TunnelObserver {

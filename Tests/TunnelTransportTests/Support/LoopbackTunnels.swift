@@ -1,11 +1,11 @@
 import NIOCore
-import TunnelProtocol
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import Synchronization
 import TestSupport
 import Testing
+import TunnelProtocol
 
 @testable import TunnelTransport
 
