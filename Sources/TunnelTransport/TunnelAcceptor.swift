@@ -79,8 +79,10 @@ package enum TunnelAcceptor {
 enum TunnelSocket {
     /// Bytes handed to the socket before the writer waits.
     static let writeWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 64 * 1024, high: 192 * 1024)
+    /// Starts small: the buffer of the first read stays with a tunnel that is idle afterwards. It doubles with each read
+    /// that fills it.
     static var receiveAllocator: AdaptiveRecvByteBufferAllocator {
-        AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 256 * 1024)
+        AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 1024, maximum: 256 * 1024)
     }
 }
 

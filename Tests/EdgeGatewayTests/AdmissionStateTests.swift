@@ -103,7 +103,7 @@ struct AdmissionStateTests {
             #expect(attempt("wrong") == "limited 20")
         }
         let elsewhere = IPAddress("192.0.2.9")
-        for _ in 0..<98 { #expect(state.take(from: elsewhere, now: Self.start) == .accepted) }
+        for _ in 0..<23 { #expect(state.take(from: elsewhere, now: Self.start) == .accepted) }
         var good = Self.attempt("a")
         good.isTaken = false
         #expect(Self.text(state.attempt(good, time: Self.time, now: Self.start)) == "admitted a")

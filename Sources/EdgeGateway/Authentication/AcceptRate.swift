@@ -14,23 +14,28 @@ struct AcceptRate {
 
     /// The longest wait that anybody is told, in seconds.
     static let longestWait = 60
+    /// How many may come at once after a quiet time, as a part of the rate: what is taken on in any one second exceeds
+    /// the rate by so much.
+    private static let burst = 0.25
 
     private let rate: Double
+    private let capacity: Double
     private var tokens: Double
     private var debt = 0.0
     private var last: NIODeadline?
 
-    /// - Parameter rate: handshakes per second, positive; as many may come at once after a quiet second.
+    /// - Parameter rate: handshakes per second, positive.
     init(rate: Int) {
         self.rate = Double(rate)
-        tokens = self.rate
+        capacity = max(1, self.rate * Self.burst)
+        tokens = capacity
     }
 
     /// One handshake asks to be taken on.
     mutating func take(now: NIODeadline) -> Verdict {
         let seconds = last.map { max(0, Double((now - $0).nanoseconds) / 1e9) } ?? 0
         last = now
-        tokens = min(rate, tokens + seconds * rate)
+        tokens = min(capacity, tokens + seconds * rate)
         debt = max(0, debt - seconds * rate)
         if tokens >= 1 {
             tokens -= 1

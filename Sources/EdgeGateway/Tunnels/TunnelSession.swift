@@ -20,6 +20,18 @@ final class TunnelSession: TunnelObserver {
         case handshakeTimedOut
     }
 
+    /// What the registry is asked for.
+    private enum Errand: Hashable, Sendable {
+        case apply(GatewaySession.RouteChange)
+        case refresh(ControlMessage.Heartbeat)
+    }
+
+    private enum Outcome: Sendable {
+        case applied(GatewaySession.RouteChange, HostnameClaims.Change)
+        case refreshed(ControlMessage.Heartbeat, digest: String)
+        case failed(Errand, any Error)
+    }
+
     private let identity: GatewaySession.Identity
     /// What the handshake proved.
     let proved: TunnelIdentity
@@ -93,23 +105,32 @@ final class TunnelSession: TunnelObserver {
     // MARK: On the control path
 
     /// Handles control messages until the tunnel is closed.
+    ///
+    /// What a waiting task has on its stack stays in memory as long as the tunnel does, so only what must wait does:
+    /// everything is decided, and carried out but for the registry's part, by functions that do not suspend.
     func run() async {
         guard let tunnel = tunnel.withLock({ $0 }) else { return }
         var session = GatewaySession(identity: identity)
         for await event in inbox {
-            switch event {
-            case .received(let text):
-                logger.debug("Control message received", metadata: ["message": "\(text)"])
-                await carryOut(session.received(ControlMessage.decode(text)), &session, tunnel)
-            case .handshakeTimedOut:
-                if let action = session.handshakeTimedOut() { await carryOut(action, &session, tunnel) }
-            }
+            guard let errand = handle(event, &session, tunnel) else { continue }
+            await settle(perform(errand), &session, tunnel)
         }
         await registry.ended(tunnel: id, of: cluster)
         self.tunnel.withLock { $0 = nil }
     }
 
-    private func carryOut(_ action: GatewaySession.Action, _ session: inout GatewaySession, _ tunnel: Tunnel) async {
+    private func handle(_ event: Event, _ session: inout GatewaySession, _ tunnel: Tunnel) -> Errand? {
+        switch event {
+        case .received(let text):
+            logger.debug("Control message received", metadata: ["message": "\(text)"])
+            return carryOut(session.received(ControlMessage.decode(text)), tunnel)
+        case .handshakeTimedOut:
+            return session.handshakeTimedOut().flatMap { carryOut($0, tunnel) }
+        }
+    }
+
+    /// - Returns: what is left to do, which takes its time.
+    private func carryOut(_ action: GatewaySession.Action, _ tunnel: Tunnel) -> Errand? {
         switch action {
         case .send(let message):
             if case .error(let error) = message {
@@ -143,47 +164,63 @@ final class TunnelSession: TunnelObserver {
                 metrics.ended(id, of: cluster, .disconnected)
             }
         case .apply(let change):
-            await apply(change, &session, tunnel)
+            logger.info(
+                "Ingress routes received",
+                metadata: [
+                    "action": "\(change.action.rawValue)", "revision": .stringConvertible(change.revision),
+                    "routes": .stringConvertible(change.routes.count + change.rejected.count),
+                ])
+            return .apply(change)
         case .refresh(let heartbeat):
-            do {
-                let digest = try await registry.refresh(cluster)
-                for action in session.refreshed(heartbeat, digest: digest) {
-                    await carryOut(action, &session, tunnel)
-                }
-            } catch {
-                logger.error("Routes could not be refreshed", metadata: ["error": "\(error)"])
-            }
+            return .refresh(heartbeat)
         case .note(let text):
             logger.debug("Control message noted", metadata: ["note": "\(text)"])
         case .close(let violation):
             logger.warning("Tunnel violated the protocol", metadata: ["reason": "\(violation)"])
             tunnel.close(.violated(violation))
         }
+        return nil
     }
 
-    private func apply(
-        _ change: GatewaySession.RouteChange, _ session: inout GatewaySession, _ tunnel: Tunnel
-    ) async {
-        logger.info(
-            "Ingress routes received",
-            metadata: [
-                "action": "\(change.action.rawValue)", "revision": .stringConvertible(change.revision),
-                "routes": .stringConvertible(change.routes.count + change.rejected.count),
-            ])
+    private func perform(_ errand: Errand) async -> Outcome {
         do {
-            let result = try await registry.apply(
-                change, from: cluster, tunnel: id, allowed: authenticator.hostnames(of: proved))
+            switch errand {
+            case .apply(let change):
+                let result = try await registry.apply(
+                    change, from: cluster, tunnel: id, allowed: authenticator.hostnames(of: proved))
+                return .applied(change, result)
+            case .refresh(let heartbeat):
+                return .refreshed(heartbeat, digest: try await registry.refresh(cluster))
+            }
+        } catch {
+            return .failed(errand, error)
+        }
+    }
+
+    private func settle(_ outcome: Outcome, _ session: inout GatewaySession, _ tunnel: Tunnel) {
+        switch outcome {
+        case .applied(let change, let result):
             warmUp.synced(cluster)
-            await carryOut(
-                session.applied(change, accepted: result.accepted, rejected: result.rejected), &session, tunnel)
-        } catch is HostnameClaims.NotPublisher {
+            answer([session.applied(change, accepted: result.accepted, rejected: result.rejected)], tunnel)
+        case .refreshed(let heartbeat, let digest):
+            answer(session.refreshed(heartbeat, digest: digest), tunnel)
+        case .failed(.apply, is HostnameClaims.NotPublisher):
             // Who leads answers with the whole set; who led before, with nothing.
             logger.warning("Ingress routes refused: another tunnel of the cluster has sent its set since")
             send(.resync(.init(reason: "another tunnel of this cluster has sent its set since")), tunnel)
-        } catch {
+        case .failed(.apply, let error):
             // Not acknowledged: the agent sends its routes again with the next session or resync.
             logger.error("Routes could not be stored", metadata: ["error": "\(error)"])
             send(.resync(.init(reason: "the routes could not be stored")), tunnel)
+        case .failed(.refresh, let error):
+            logger.error("Routes could not be refreshed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func answer(_ actions: [GatewaySession.Action], _ tunnel: Tunnel) {
+        for action in actions {
+            let errand = carryOut(action, tunnel)
+            precondition(errand == nil, "the registry's answer asks the registry again")
         }
     }
 

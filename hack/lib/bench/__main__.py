@@ -29,6 +29,8 @@ class Benchmark:
     options: tuple[str, ...]
     # What `--only` may name.
     measures: tuple[str, ...] = ()
+    # What it runs beside those that all run.
+    programs: tuple[str, ...] = ()
 
 
 BENCHMARKS = {
@@ -40,8 +42,7 @@ BENCHMARKS = {
         ("rounds", "seconds", "only", "tls"), proxy.MEASURES),
     "tunnel": Benchmark(
         "stalled streams beside live ones, memory budgets, a long fat pipe, idle tunnels, and a gateway that restarts",
-        tunnel.run,
-        ("rounds", "seconds", "only"), tuple(tunnel.MEASURES)),
+        tunnel.run, ("rounds", "seconds", "only"), tuple(tunnel.MEASURES), ("tunnel-swarm",)),
 }
 
 MISSED, NOT_MEASURED = 1, 2
@@ -114,7 +115,7 @@ def parse_arguments() -> Optional[BenchOptions]:
         if not named or not Path(named).is_file():
             parser.error("--existing-cluster needs KUBECONFIG to name one kubeconfig file")
         arguments["existing_kubeconfig"] = Path(named).resolve()
-    for program in ("devcluster", "pipeops-gateway", "pipeops-agent"):
+    for program in ("devcluster", "pipeops-gateway", "pipeops-agent", *BENCHMARKS[arguments["name"]].programs):
         if not (arguments["binaries"] / program).is_file():
             parser.error(f"{arguments['binaries'] / program} does not exist; run without --no-build")
     return BenchOptions(**{**arguments, "only": tuple(arguments.get("only", ()))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import resource
 import secrets
 import shutil
 import time
@@ -25,6 +26,8 @@ IDLE_BOUND = 32.0
 SETTLE_SECONDS = 15.0
 
 AGENTS = 2000
+# Open files of a process that are no tunnels.
+OTHER_FILES = 100
 RECONNECT_BOUND = 60.0
 # The gateway's default.
 ACCEPT_RATE = 200
@@ -65,19 +68,23 @@ def _measure_idle(world: TrafficWorld, figures: Figures, tls: bool) -> None:
 
 
 def measure_reconnect(world: TrafficWorld, _: BenchOptions, figures: Figures) -> None:
-    figures.phase(f"{AGENTS} agents, and a gateway that is killed and started again")
-    with _swarm(world, AGENTS) as swarm:
+    count = min(AGENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES)
+    figures.phase(f"{count} agents, and a gateway that is killed and started again")
+    if count < AGENTS:
+        figures.note("reconnect_agents", f"{count} in place of {AGENTS}: a process may have no more files open")
+    with _swarm(world, count) as swarm:
         gateway = swarm.start_gateway()
         started = time.time()
         agents = swarm.start_agents()
         _report_arrival(swarm, gateway, agents, started, figures, "connect", "First connection", None)
+        killed = time.time()
         gateway.kill()
-        killed, mark = time.time(), agents.log.mark()
+        mark = agents.log.mark()
         gateway = swarm.start_gateway()
         # Lines of before the gateway's end may still say that all are connected.
         wait_until(
             "the agents have noticed the gateway's end", PATIENCE,
-            lambda: any(int(entry["connected"]) < AGENTS for entry in agents.log.entries("Swarm", after=mark)),
+            lambda: any(int(entry["connected"]) < count for entry in agents.log.entries("Swarm", after=mark)),
             pause=0.2)
         _report_arrival(swarm, gateway, agents, killed, figures, "reconnect", "Gateway restarted", RECONNECT_BOUND)
 
@@ -94,17 +101,17 @@ def _report_arrival(
         entry.time.timestamp() - since for entry in gateway.log.entries("Tunnel established", after=first)]
     accepted = [entry.time.timestamp() - since for entry in gateway.log.entries("Tunnel accepted", after=first)]
     expect(
-        len(established) >= AGENTS,
-        f"{gateway.log.path} tells of {len(established)} tunnels, and {AGENTS} agents are connected")
+        len(established) >= swarm.count,
+        f"{gateway.log.path} tells of {len(established)} tunnels, and {swarm.count} agents are connected")
     seconds = max(established)
     figures.note(f"{name}_histogram", " ".join(map(str, histogram(accepted))))
-    figures.add(f"{name}_s", seconds, "s", f"{title}: until all of {AGENTS} are connected", bound)
+    figures.add(f"{name}_s", seconds, "s", f"{title}: until all of {swarm.count} are connected", bound)
     figures.add(
         f"{name}_largest_second", most_within(accepted, 1.0), "", f"{title}: accepted in any one second, most",
         ACCEPT_RATE * HERD_BOUND)
     refused = usage.Metrics(swarm.admin_port).sum("gateway_tunnel_accepts_total") - len(accepted)
-    figures.add(f"{name}_refused", refused / AGENTS, "", f"{title}: refusals (come again later) per agent")
-    figures.add(f"{name}_tunnels", len(accepted) / AGENTS, "", f"{title}: tunnels accepted per agent")
+    figures.add(f"{name}_refused", refused / swarm.count, "", f"{title}: refusals (come again later) per agent")
+    figures.add(f"{name}_tunnels", len(accepted) / swarm.count, "", f"{title}: tunnels accepted per agent")
 
 
 def histogram(moments: Sequence[float]) -> list[int]:
@@ -130,7 +137,7 @@ class Swarm:
 
     def __init__(self, world: TrafficWorld, count: int) -> None:
         self._world = world
-        self._count = count
+        self.count = count
         self._gateway: Optional[Program] = None
         self._agents: Optional[Program] = None
         self.admin_port = world.gateway_admin_port
@@ -178,10 +185,10 @@ class Swarm:
             if agents.exit_status() is not None:
                 raise RuntimeError(f"tunnel-swarm ended with {agents.exit_status()}:\n{agents.log.tail(5)}")
             told = agents.log.entries("Swarm", after=after)
-            expect(told and int(told[-1]["connected"]) == self._count, f"{self.connected(agents)} connected")
+            expect(told and int(told[-1]["connected"]) == self.count, f"{self.connected(agents)} connected")
             return True
 
-        wait_until(f"all {self._count} agents are connected", PATIENCE, all_are, pause=0.2)
+        wait_until(f"all {self.count} agents are connected", PATIENCE, all_are, pause=0.2)
 
 
 @contextmanager
