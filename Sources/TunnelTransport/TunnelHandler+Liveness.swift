@@ -48,6 +48,8 @@ extension TunnelHandler {
 
     /// Expects canaries from now on (agent only).
     func expectCanaries(every interval: TimeAmount) {
+        // The gateway has announced its end already: it owes none.
+        guard !hasToldDraining else { return }
         canaryWatch = CanaryWatch(interval: interval)
         if let lastCanary { canaryWatch?.received(at: lastCanary) }
     }

@@ -42,7 +42,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     var tickedAt = NIODeadline.now()
     /// When the read burst began.
     private(set) var readAt = NIODeadline.now()
-    private var hasToldDraining = false
+    private(set) var hasToldDraining = false
     private var ticker: RepeatedTask?
     private var context: ChannelHandlerContext?
     private var isReading = false

@@ -172,6 +172,44 @@ struct TunnelEndingTests {
         }
     }
 
+    @Test("a canary that came before any was expected is the first of those that are missed")
+    func earlyCanary() async throws {
+        try await withLoopback { loopback in
+            let pair = try await loopback.connect()
+            var frame = ByteBuffer()
+            frame.writeFrame(.headers(StreamID(1), .request(.canary), endStream: true))
+            pair.gateway.writeRaw(opcode: WebSocketOpcode.binary, frame, as: .server)
+            try await eventually("it has come") { pair.agentObserver.streams.count == 1 }
+            pair.agent.expectCanaries(every: .milliseconds(300))
+            try await eventually("the next ones are missed") {
+                if case .unresponsive = pair.agentObserver.closed.first { true } else { false }
+            }
+        }
+    }
+
+    @Test("a gateway that has announced its end owes no canaries")
+    func canariesAfterGoAway() async throws {
+        try await withLoopback { loopback in
+            let pair = try await loopback.connect()
+            pair.gateway.startCanaries(every: .milliseconds(100), timeout: .seconds(30))
+            try await eventually("one has come") { !pair.agentObserver.streams.isEmpty }
+            pair.gateway.announceDrain(detail: "soon")
+            try await eventually("the agent knows") { pair.agentObserver.drains == ["soon"] }
+            pair.agent.expectCanaries(every: .milliseconds(100))
+            pair.gateway.drain(detail: "now")
+            // The counts move with the agent's ticks, once per second: the second one would be the end.
+            for _ in 0..<2 {
+                let start = pair.agent.vitals.latest.bytesIn
+                pair.gateway.send(.heartbeatAck(.init(revision: 0)))
+                try await eventually("the agent has looked at its watch") {
+                    pair.agent.vitals.latest.bytesIn > start
+                }
+            }
+            #expect(pair.agentObserver.closed == [])
+            #expect(pair.agentObserver.drains == ["soon"])
+        }
+    }
+
     @Test("a peer from which nothing comes is given up as silent")
     func silence() async throws {
         let admission = TestAdmission(
