@@ -136,7 +136,9 @@ package struct HeaderField {
                 continue
             }
             var end = start
-            while end < value.count, value[end] != UInt8(ascii: ","), value[end] != 0x20, value[end] != 0x09 { end += 1 }
+            while end < value.count, value[end] != UInt8(ascii: ","), value[end] != 0x20, value[end] != 0x09 {
+                end += 1
+            }
             body(UnsafeRawBufferPointer(rebasing: value[start..<end]))
             // Whatever else stands before the next comma belongs to this member.
             while end < value.count, value[end] != UInt8(ascii: ",") { end += 1 }

@@ -48,6 +48,7 @@ extension TunnelHandler {
 
     /// Expects canaries from now on (agent only).
     func expectCanaries(every interval: TimeAmount) {
+        // The gateway has announced its end already: it owes none.
         guard !hasToldDraining else { return }
         var watch = CanaryWatch(interval: interval)
         if let canaryCameAt { watch.received(at: canaryCameAt) }

@@ -71,7 +71,8 @@ struct AccessLogTests {
         let pieces = Mutex<[Int]>([])
         let log = AccessLog(
             lines: AccessLog.lines(
-                format: .json, output: LogOutput { piece in pieces.withLock { $0.append(piece.count { $0 == 0x0A }) } }))
+                format: .json, output: LogOutput { piece in pieces.withLock { $0.append(piece.count { $0 == 0x0A }) } })
+        )
         let record = AccessRecord(
             cluster: "a", host: "x", path: "/", method: "GET", status: 200, duration: .zero, client: "c")
         for _ in 0..<5000 { log.record(record) }
@@ -85,7 +86,9 @@ struct AccessLogTests {
     @Test("a line for people looks as the other log lines do")
     func text() {
         let written = Mutex("")
-        var lines = AccessLog.lines(format: .text, output: LogOutput { line in written.withLock { $0 += String(decoding: line, as: UTF8.self) } })
+        var lines = AccessLog.lines(
+            format: .text,
+            output: LogOutput { line in written.withLock { $0 += String(decoding: line, as: UTF8.self) } })
         lines.begin(at: LogTimestamp(milliseconds: 0))
         lines.add("path", "/a b")
         lines.add("status", 200)
@@ -93,7 +96,8 @@ struct AccessLogTests {
         lines.write()
         #expect(
             written.withLock { $0 }
-                == "1970-01-01T00:00:00.000Z info     pipeops-gateway: Gateway proxy request path=\"/a b\" status=200\n")
+                == "1970-01-01T00:00:00.000Z info     pipeops-gateway: Gateway proxy request path=\"/a b\" status=200\n"
+        )
     }
 
     @Test("more records than fit are dropped, never waited for")

@@ -1,7 +1,7 @@
 import NIOCore
-import TunnelProtocol
 import TestSupport
 import Testing
+import TunnelProtocol
 
 @Suite("The gateway believes no agent's framing", .timeLimit(.minutes(1)))
 struct LyingAgentTests {

@@ -1,7 +1,7 @@
 import NIOCore
-import TunnelProtocol
 import TestSupport
 import Testing
+import TunnelProtocol
 import TunnelTransport
 
 @Suite("The agent believes no gateway's framing", .timeLimit(.minutes(1)))
@@ -102,7 +102,8 @@ struct LyingGatewayTests {
                     StreamID(id),
                     .request(
                         RequestHead(
-                            method: "GET", authority: "app.test", target: "/", upgrade: upgrade, window: 65536, fields: [:])),
+                            method: "GET", authority: "app.test", target: "/", upgrade: upgrade, window: 65536,
+                            fields: [:])),
                     endStream: false)
             }
             for (index, offer) in ["h2c", "websocket, H2C"].enumerated() {

@@ -56,7 +56,9 @@ struct ReplayTests {
             #expect(other.requests.map(\.target) == ["/new"])
             #expect(other.requests.first?.fields["Content-Length"] == ["5"])
             other.send(
-                .headers(StreamID(1), .response(ResponseHead(status: 201, fields: ["Content-Length": "0"])), endStream: true))
+                .headers(
+                    StreamID(1), .response(ResponseHead(status: 201, fields: ["Content-Length": "0"])), endStream: true)
+            )
             #expect(try await client.response().status == 201)
             client.close()
         }
@@ -113,7 +115,9 @@ struct ReplayTests {
             try await client.send("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
             let (first, other) = try await holder(agents)
             first.send(
-                .headers(StreamID(1), .response(ResponseHead(status: 200, fields: ["Content-Length": "5"])), endStream: false))
+                .headers(
+                    StreamID(1), .response(ResponseHead(status: 200, fields: ["Content-Length": "5"])), endStream: false
+                ))
             _ = try await client.head()
             first.disconnect()
             #expect(try await client.rest() == ByteBuffer())

@@ -77,7 +77,9 @@ struct UpgradeTests {
             #expect(request.startLine == "GET /chat?room=1 HTTP/1.1")
             #expect(request["Connection"].map { $0.lowercased() } == ["upgrade"])
             #expect(request["Upgrade"] == ["websocket"])
-            let own: Set = ["host", "connection", "upgrade", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+            let own: Set = [
+                "host", "connection", "upgrade", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
+            ]
             #expect(
                 request.lines(without: own) == [
                     "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",

@@ -1,6 +1,6 @@
 import HTTPExchange
-import TunnelProtocol
 import Testing
+import TunnelProtocol
 
 @Suite("How long a body is")
 struct BodyFramingTests {

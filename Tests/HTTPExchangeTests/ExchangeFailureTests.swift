@@ -1,14 +1,14 @@
 import Foundation
 import HTTPExchange
 import NIOCore
-
 import Testing
 import TunnelProtocol
 
 @Suite("Failures and what follows from them")
 struct ExchangeFailureTests {
     static let all: [ExchangeFailure] = [
-        .badRequest("it says \"a\\b\"\nand more"), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost, .noSuchPath, .clusterOffline,
+        .badRequest("it says \"a\\b\"\nand more"), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost,
+        .noSuchPath, .clusterOffline,
         .tunnelLost, .overloaded, .notAdvertised, .backendUnresolved, .backendUnreachable, .backendTimeout,
         .backendClosed, .backendInvalid, .idleTimeout, .internalError,
     ]
@@ -47,7 +47,9 @@ struct ExchangeFailureTests {
     @Test("The statuses are those of the specification")
     func statuses() {
         #expect(
-            Self.all.map(\.status) == [400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500])
+            Self.all.map(\.status) == [
+                400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500,
+            ])
     }
 
     @Test("The answer is a problem document that says what the failure says", arguments: all)

@@ -1,6 +1,6 @@
 import HTTPExchange
-import TunnelProtocol
 import Testing
+import TunnelProtocol
 
 @Suite("Which fields are forwarded")
 struct ForwardingTests {

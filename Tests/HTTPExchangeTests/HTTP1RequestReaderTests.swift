@@ -59,9 +59,9 @@ struct HTTP1RequestReaderTests {
         var reader = HTTP1RequestReader()
         reader.append(ByteBuffer(bytes: Array("GET / HTTP/1.1\r\nX: ".utf8) + [0xE4, 0xFF] + Array("\r\n\r\n".utf8)))
         guard case .head(let head) = try reader.next() else {
-                    Issue.record("there is no head")
-                    return
-                }
+            Issue.record("there is no head")
+            return
+        }
         var value: [UInt8] = []
         head.fields.forEachField { value = Array($0.value) }
         #expect(value == [0xE4, 0xFF])
@@ -97,7 +97,8 @@ struct HTTP1RequestReaderTests {
             "GET / HTTP/1.1\r\nX: a\u{0}b\r\n\r\n", "GET / HTTP/1.1\r\nX: a\u{1B}b\r\n\r\n",
             "GET / HTTP/1.1\r\nX: a\u{7F}\r\n\r\n", "GET / HTTP/1.1\r\nX: 12345678\rabcdefgh\r\n\r\n",
             "GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1 \r\n\r\n", "GET / x HTTP/1.1\r\n\r\n", "GET /\r\n\r\n",
-            "G@T / HTTP/1.1\r\n\r\n", "GET /\u{7F} HTTP/1.1\r\n\r\n", "GET / HTTPS/1.1\r\n\r\n", "GET / HTTP/1.x\r\n\r\n",
+            "G@T / HTTP/1.1\r\n\r\n", "GET /\u{7F} HTTP/1.1\r\n\r\n", "GET / HTTPS/1.1\r\n\r\n",
+            "GET / HTTP/1.x\r\n\r\n",
             "nonsense\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",

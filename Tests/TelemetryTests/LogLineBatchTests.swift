@@ -46,9 +46,11 @@ struct LogLineBatchTests {
 
     @Test(
         "milliseconds have three decimals",
-        arguments: zip([0, 7, 45, 999, 1000, 45_250, 3_600_000_001, -5] as [Int64], [
-            "0.000", "0.007", "0.045", "0.999", "1.000", "45.250", "3600000.001", "0.000",
-        ]))
+        arguments: zip(
+            [0, 7, 45, 999, 1000, 45_250, 3_600_000_001, -5] as [Int64],
+            [
+                "0.000", "0.007", "0.045", "0.999", "1.000", "45.250", "3600000.001", "0.000",
+            ]))
     func milliseconds(microseconds: Int64, expected: String) {
         let capture = LogCapture()
         var batch = batch(capture, .json)

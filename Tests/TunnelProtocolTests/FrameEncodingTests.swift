@@ -1,6 +1,6 @@
 import NIOCore
-import TunnelProtocol
 import Testing
+import TunnelProtocol
 
 @Suite("Frames on the wire")
 struct FrameEncodingTests {
@@ -110,7 +110,9 @@ struct FrameEncodingTests {
             request { $0.fields = ["": "c"] },
             request { $0.fields = ["a": "b\r\nc: d"] },
             request { $0.fields = ["a": String(repeating: "b", count: 0x10000)] },
-            request { head in (0..<70).forEach { head.fields.add(name: "n\($0)", value: String(repeating: "b", count: 1000)) } },
+            request { head in
+                (0..<70).forEach { head.fields.add(name: "n\($0)", value: String(repeating: "b", count: 1000)) }
+            },
             .response(ResponseHead(status: 99, fields: [:])),
             .response(ResponseHead(status: 1000, fields: [:])),
             .response(ResponseHead(status: 200, fields: ["a": "\u{0}"])),

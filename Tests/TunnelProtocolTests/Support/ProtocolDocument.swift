@@ -1,7 +1,7 @@
 import Foundation
 import NIOCore
-import TunnelProtocol
 import Testing
+import TunnelProtocol
 
 /// The fenced blocks of `docs/tunnel-protocol.md`.
 enum ProtocolDocument {
