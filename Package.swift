@@ -191,7 +191,9 @@ if Context.environment["FUZZING"] != nil {
                 + ["FuzzCase", "TunnelModel", "Choices", "Exchanges"].map {
                     "Tests/TunnelProtocolTests/Support/\($0).swift"
                 }
-                + ["WebSocketMessage", "WebSocketReader", "WebSocketWriter"].map { "Sources/TunnelTransport/\($0).swift" },
+                + ["WebSocketMessage", "WebSocketReader", "WebSocketWriter"].map {
+                    "Sources/TunnelTransport/\($0).swift"
+                },
             swiftSettings: settings))
     for target in package.targets { target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"])) }
     package.products = [.library(name: "TunnelFuzz", type: .static, targets: ["TunnelFuzz"])]

@@ -10,8 +10,8 @@ struct TrafficService: Service {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await tunnels.run() }
             group.addTask { try await front.run() }
-            // What keeps one from listening ends the other.
-            try await group.waitForAll()
+            // What keeps one from listening ends the other at once.
+            for try await _ in group {}
         }
     }
 }

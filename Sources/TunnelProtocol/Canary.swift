@@ -1,6 +1,5 @@
 package import NIOCore
 
-
 /// A small request through the data path of a tunnel, again and again: a peer whose socket answers pings while its
 /// streams hang is found by it. See `docs/tunnel-protocol.md`, "Liveness".
 ///
@@ -136,7 +135,8 @@ extension RequestHead {
 
     /// What the gateway sends through the data path; the agent answers it itself.
     package static var canary: RequestHead {
-        RequestHead(method: canaryMethod, authority: "", target: "*", fields: [:])
+        RequestHead(
+            method: canaryMethod, authority: "", target: "*", window: UInt32(canaryWindow), fields: [:])
     }
 
     package var isCanary: Bool { method == Self.canaryMethod && authority.isEmpty }

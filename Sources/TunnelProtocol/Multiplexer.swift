@@ -219,6 +219,7 @@ extension Multiplexer {
             urgent.writeDataFrameHeader(stream: id, length: bytes.readableBytes, endStream: endStream)
             urgent.writeImmutableBuffer(bytes)
             stream.sendWindow.spend(bytes.readableBytes)
+            flood.earn(.window)
             if endStream { stream.sent = .ended }
             update(id, stream)
             return true

@@ -47,7 +47,10 @@ extension TunnelHandler {
     }
 
     /// Expects canaries from now on (agent only).
-    func expectCanaries(every interval: TimeAmount) { canaryWatch = CanaryWatch(interval: interval) }
+    func expectCanaries(every interval: TimeAmount) {
+        canaryWatch = CanaryWatch(interval: interval)
+        if let lastCanary { canaryWatch?.received(at: lastCanary) }
+    }
 
     /// This side or the peer drains: no canary is sent, or awaited, any more.
     func endCanaries() {

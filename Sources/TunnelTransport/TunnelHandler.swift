@@ -31,6 +31,8 @@ package final class TunnelHandler: ChannelInboundHandler {
     var canary: Canary?
     /// Only where this side expects canaries.
     var canaryWatch: CanaryWatch?
+    /// When the gateway's last one came: the first may be here before the agent has read that there will be some.
+    var lastCanary: NIODeadline?
     /// The stream of the canary that is under way.
     var canaryStream: StreamID?
     var roundTrip = RoundTrip()
@@ -199,7 +201,10 @@ package final class TunnelHandler: ChannelInboundHandler {
     private func accept(_ id: StreamID, _ head: RequestHead, _ endStream: Bool) {
         guard let context, let tunnel = ownTunnel() else { return }
         counts.streamsOpened += 1
-        if head.isCanary { canaryWatch?.received(at: readAt) }
+        if head.isCanary {
+            lastCanary = readAt
+            canaryWatch?.received(at: readAt)
+        }
         guard let receiver = observer.streamOpened(head, endStream: endStream, on: tunnel) else {
             multiplexer.reset(id, .refused)
             return

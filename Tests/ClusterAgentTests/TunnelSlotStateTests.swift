@@ -10,7 +10,7 @@ struct TunnelSlotStateTests {
     private struct Transcript {
         var state = TunnelSlotState(
             backoff: .init(first: .milliseconds(400), longest: .seconds(4), refused: .seconds(30)),
-            spread: .init(start: .milliseconds(300), drain: .seconds(1)))
+            times: .init(start: .milliseconds(300), drain: .seconds(1), lookAround: .seconds(60)))
         var occupancy = GatewayOccupancy()
 
         private func lines(_ actions: [TunnelSlotState.Action]) -> [String] {
@@ -19,6 +19,7 @@ struct TunnelSlotStateTests {
                 case .resolve(let wait): "resolve in \(wait.nanoseconds / 1_000_000)"
                 case .dial(let attempt, let address): "dial \(attempt) \(address ?? "-")"
                 case .retire(let attempt): "retire \(attempt)"
+                case .lookAround(let attempt, let wait): "look around \(attempt) in \(wait.nanoseconds / 1_000_000)"
                 }
             }
         }
@@ -26,6 +27,9 @@ struct TunnelSlotStateTests {
         func start(slot: Int) -> [String] { lines(state.start(slot: slot, random: 0.5)) }
         mutating func resolved(_ addresses: String...) -> [String] {
             lines(state.resolved(addresses, occupancy, random: 0))
+        }
+        mutating func lookedAround(_ attempt: Int, _ addresses: String...) -> [String] {
+            lines(state.lookedAround(attempt, addresses, occupancy, random: 0.5))
         }
         mutating func failed(_ cause: Backoff.Cause = .failed) -> [String] {
             lines(state.failed(cause, random: 0.5))
@@ -131,7 +135,8 @@ struct TunnelSlotStateTests {
         #expect(transcript.resolved("a", "b", "c") == ["dial 2 b"])
         #expect(transcript.failed() == ["resolve in 0"], "there is a tunnel: no wait")
         #expect(transcript.resolved("a", "b", "c") == ["dial 3 c"])
-        #expect(transcript.established(3, same: true) == ["retire 1"], "none is left: it is kept")
+        #expect(
+            transcript.established(3, same: true) == ["retire 1", "look around 3 in 60000"], "none is left: it is kept")
         #expect(transcript.state.isCurrent(3))
         #expect(transcript.ended(1) == [])
     }
@@ -149,18 +154,48 @@ struct TunnelSlotStateTests {
     func sharingIsBetterThanNothing() {
         var transcript = Transcript()
         #expect(transcript.resolved("a") == ["dial 1 a"])
-        #expect(transcript.established(1, same: true) == [])
+        #expect(transcript.established(1, same: true) == ["look around 1 in 60000"])
         transcript = Transcript()
         #expect(transcript.resolved("a", "b") == ["dial 1 a"])
         #expect(transcript.established(1, same: true) == ["resolve in 0"])
         #expect(transcript.resolved("a", "b") == ["dial 2 b"])
-        #expect(transcript.failed() == [])
+        #expect(transcript.failed() == ["look around 1 in 60000"])
         #expect(transcript.state.isCurrent(1))
         transcript = Transcript()
         #expect(transcript.resolved("a", "b") == ["dial 1 a"])
         #expect(transcript.established(1, same: true) == ["resolve in 0"])
-        #expect(transcript.resolved("a") == [], "the other address is gone")
+        #expect(transcript.resolved("a") == ["look around 1 in 30000"], "the other address is gone")
         #expect(transcript.state.isCurrent(1))
+    }
+
+    @Test("A tunnel that shares its gateway moves to one that comes up later and that nobody uses")
+    func lookAround() {
+        var transcript = Transcript()
+        transcript.occupancy = GatewayOccupancy(
+            addresses: ["a"], instances: ["A"], draining: ["d"], instanceByAddress: ["a": "A", "a6": "A"])
+        #expect(transcript.resolved("a") == ["dial 1 a"])
+        #expect(transcript.established(1, same: true) == ["look around 1 in 60000"])
+        #expect(
+            transcript.lookedAround(1, "a", "a6", "d") == ["look around 1 in 60000"],
+            "in use, another address of the same, ending")
+        #expect(transcript.lookedAround(1, "a", "b") == ["dial 2 b"])
+        #expect(transcript.failed() == ["look around 1 in 60000"])
+        #expect(transcript.lookedAround(1, "a", "b") == ["dial 3 b"])
+        #expect(transcript.established(3) == ["retire 1"])
+        #expect(transcript.lookedAround(1, "a", "c") == [], "too late")
+    }
+
+    @Test("A tunnel that shares its gateway and is drained, or lost, is dialled again once")
+    func sharedAndGone() {
+        var transcript = Transcript()
+        #expect(transcript.resolved("a") == ["dial 1 a"])
+        #expect(transcript.established(1, same: true) == ["look around 1 in 60000"])
+        #expect(transcript.draining(1) == ["resolve in 500"])
+        #expect(transcript.lookedAround(1, "a", "b") == [])
+        #expect(transcript.resolved("a") == ["dial 2 a"])
+        #expect(transcript.established(2, same: true) == ["look around 2 in 60000"])
+        #expect(transcript.ended(2) == ["resolve in 200"])
+        #expect(transcript.lookedAround(2, "a", "b") == [])
     }
 
     @Test("Behind a proxy, which resolves the name, there are no addresses")

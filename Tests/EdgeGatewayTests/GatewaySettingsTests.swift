@@ -89,6 +89,12 @@ struct GatewaySettingsTests {
         }
     }
 
+    @Test("No canaries are sent where their interval is 0")
+    func noCanaries() throws {
+        #expect(try settings([.canaryInterval: "0s"]).canaryInterval == nil)
+        #expect(try settings([.canaryInterval: "100ms"]).canaryInterval == .milliseconds(100))
+    }
+
     @Test("Lists are read element by element")
     func lists() throws {
         let settings = try settings([
@@ -107,6 +113,7 @@ struct GatewaySettingsTests {
             (.gatewayDomain, "*.x"), (.responseTimeout, "30"), (.idleTimeout, "0s"), (.heartbeatInterval, "1ms"),
             (.heartbeatInterval, "2h"), (.routeTTL, "5s"), (.tunnelMemory, "64MB"), (.maxStreams, "-1"),
             (.trustedProxies, "10.0.0.1/8"), (.stripRequestHeaders, "host"), (.stripRequestHeaders, "a b"),
+            (.canaryInterval, "50ms"), (.canaryInterval, "5"), (.warmUp, "1h"), (.reusePort, "perhaps"),
             (.shutdownGrace, "x"), (.instanceID, "a b"), (.logFormat, "xml"), (.logLevel, "loud"),
         ] as [(GatewaySettings.Name, String)])
     func badValues(name: GatewaySettings.Name, value: String) {

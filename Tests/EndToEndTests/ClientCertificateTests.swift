@@ -15,6 +15,7 @@ struct ClientCertificateTests {
         let certificates = try TestCertificates.made.get()
         var options = StackOptions()
         options.hasAgent = false
+        options.credentialInterval = .milliseconds(20)
         options.files["tls.crt"] = certificates.server.certificate
         options.files["tls.key"] = certificates.server.key
         options.files["ca.crt"] = certificates.authority

@@ -14,6 +14,7 @@ struct CredentialTests {
     private static var withoutAgent: StackOptions {
         var options = StackOptions()
         options.hasAgent = false
+        options.credentialInterval = .milliseconds(20)
         return options
     }
 

@@ -10,7 +10,7 @@ struct HungDataPathTests {
     private static var options: StackOptions {
         var options = StackOptions()
         options.tunnel.canaryInterval = .milliseconds(200)
-        options.tunnel.canaryTimeout = .seconds(2)
+        options.tunnel.canaryTimeout = .seconds(4)
         return options
     }
 

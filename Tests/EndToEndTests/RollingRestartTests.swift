@@ -9,14 +9,20 @@ import Testing
 
 @Suite("A gateway gives way to another on the same ports", .timeLimit(.minutes(2)))
 struct RollingRestartTests {
-    private static let big = 256 * 1024
+    private static let big = 128 * 1024
 
-    @Test("fifty clients at steady load see no request fail that may be repeated, and the old one ends in time")
-    func gateway() async throws {
+    private static var options: StackOptions {
         var options = StackOptions()
         options.gatewayGrace = .seconds(30)
         options.warmUp = .seconds(20)
         options.sharedPorts = (0, 0)
+        options.tunnels = 2
+        return options
+    }
+
+    @Test("fifty clients at steady load see no request fail that may be repeated, and the old one ends in time")
+    func gateway() async throws {
+        let options = Self.options
         let backend = try await Backend()
         let old = try await Parts(options, backend: backend)
         let new = try await Parts(options, backend: backend)
@@ -30,32 +36,26 @@ struct RollingRestartTests {
             let first = try RunningGateway(old, options)
             group.addTask { try await first.run() }
             let agentPort = try await first.port(isFront: false)
-<<<<<<< HEAD
-            group.addTask { [options] in try? await old.pool(options, port: agentPort).run() }
-=======
             group.addTask { try? await old.pool(options, port: agentPort).run() }
->>>>>>> 09b67c1fbae1f4df073c1d6ad450da7944708bce
             // Warm as soon as the agent has sent its routes.
             let frontPort = try await first.port(isFront: true)
             for client in 0..<50 { group.addTask { await load.run(client, port: frontPort) } }
-            try await eventually("the load is under way") { load.answered > 500 }
+            try await eventually("the load is under way") { load.answered > 200 }
 
             var second = options
             second.sharedPorts = (frontPort, agentPort)
+            second.instance = "gateway-2"
             let next = try RunningGateway(new, second)
             group.addTask { try await next.run() }
             #expect(try await next.port(isFront: false) == agentPort)
             let start = ContinuousClock.now
             await first.end()
-            try await eventually("the agent is asked to dial anew") {
-                !old.agentLog.lines("Tunnel drained by the gateway").isEmpty
-            }
             #expect(try await next.port(isFront: true) == frontPort)
             try await eventually("the old one has ended") { first.hasEnded }
             #expect(ContinuousClock.now - start < .seconds(30))
 
             let before = load.answered
-            try await eventually("the new one carries the load") { load.answered > before + 500 }
+            try await eventually("the new one carries the load") { load.answered > before + 300 }
             load.stop()
             try await eventually("the clients have ended") { load.clients == 0 }
             #expect(load.failures == [])
@@ -100,6 +100,8 @@ struct RollingRestartTests {
             var number = client
             while !state.withLock({ $0.isStopped }), !Task.isCancelled {
                 number += 1
+                // Steady load, not as much as the machine can bear: other tests run beside this one.
+                try? await Task.sleep(for: .milliseconds(200))
                 do {
                     kept = try await exchange(number, on: kept, port: port)
                     state.withLock { $0.answered += 1 }

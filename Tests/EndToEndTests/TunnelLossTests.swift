@@ -41,6 +41,44 @@ struct TunnelLossTests {
         }
     }
 
+    @Test("of the requests in a tunnel that dies, those that may be repeated go to another, once, and others fail")
+    func lostAndRepeated() async throws {
+        var options = StackOptions()
+        options.hasAgent = false
+        try await withStack(options) { _ in
+        } _: { stack in
+            var agents = [try await FakeAgent.connect(stack)]
+            for number in 2...3 {
+                let agent = try await FakeAgent.dial(stack)
+                var hello = FakeAgent.hello("cluster-a")
+                hello.agentID = "fake-\(number)"
+                agent.send(.hello(hello))
+                try await eventually("it is welcome") { agent.isWelcome }
+                agents.append(agent)
+            }
+            func holder(_ target: String) -> FakeAgent? {
+                agents.first { $0.closed == nil && $0.requests.contains { $0.target == target } }
+            }
+            for (method, survives) in [("POST", false), ("GET", true)] {
+                let client = try await stack.connect()
+                try await client.send("\(method) /\(method) HTTP/1.1\r\nHost: app.test\r\n\r\n")
+                try await eventually("a tunnel has it") { holder("/\(method)") != nil }
+                let first = try #require(holder("/\(method)"))
+                first.disconnect()
+                if survives {
+                    try await eventually("the other has it") {
+                        first.closed != nil && holder("/\(method)") != nil
+                    }
+                    holder("/\(method)")?.disconnect()
+                }
+                let answer = try await client.response()
+                #expect(answer.status == 503)
+                #expect(answer.text.contains(#""code":"tunnel_lost""#))
+                client.close()
+            }
+        }
+    }
+
     @Test("a tunnel that dies in the middle of an answer breaks the client's connection")
     func lostAfterHead() async throws {
         try await withStack { backend in

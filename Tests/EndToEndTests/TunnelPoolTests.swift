@@ -50,6 +50,27 @@ struct TunnelPoolTests {
         }
     }
 
+    @Test("Tunnels that share a gateway spread once another one comes up")
+    func spreading() async throws {
+        let gateways = ["a", "b"].map { FakeGateway(instance: $0) }
+        var options = Self.options()
+        options.pool = { configuration in
+            configuration.lookAround = .milliseconds(20)
+            let all = configuration.resolve
+            configuration.resolve = { dialer in
+                let addresses = try await all(dialer)
+                return gateways[0].tunnelCount < 2 ? Array(addresses.prefix(1)) : addresses
+            }
+        }
+        try await withPool(gateways, options) { bench in
+            try await eventually("both share the first") { gateways[0].tunnelCount == 2 }
+            try await eventually("one moves") { gateways[1].tunnelCount == 1 }
+            try await eventually("and lets the other go") { gateways[0].closed.count == 1 }
+            #expect(gateways[0].tunnelCount == 2 && gateways[1].closed.isEmpty)
+            #expect(bench.log.lines("Tunnel lost").isEmpty)
+        }
+    }
+
     @Test("Each registry is published to once; gateways that share one are published to once together")
     func registries() async throws {
         let gateways = [

@@ -30,7 +30,7 @@ struct HTTP1RequestReaderTests {
             "GET /a%2Fb?x=1&x=2 HTTP/1.1\r\nHost: a.test\r\nX-Empty:\r\nX-Padded: \t v \t\r\n\r\n",
             "\r\n\r\nGET / HTTP/1.0\r\nHost: a.test\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 11\r\n\r\nhello worldGET /next HTTP/1.1\r\nHost: b\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: CHUNKED\r\n\r\n5;x=y\r\nhello\r\n0006 \r\n world\r\n"
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: CHUNKED\r\n\r\n5;x=y\r\nhello\r\n0006 ;y\r\n world\r\n"
                 + "0\r\nX-Sum: 1\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ])
     func dripFed(text: String) throws {

@@ -270,6 +270,35 @@ class Exchanges(GatewayTestCase):
         self.assertEqual((await self.gateway.request(host)).status, 502)
         self.assertIsNone(agent.violation)
 
+    async def test_an_upgraded_stream_carries_bytes_both_ways_until_it_ends(self) -> None:
+        seen: list[Stream] = []
+
+        async def handler(stream: Stream) -> None:
+            seen.append(stream)
+            stream.respond(101, [("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")])
+            while (chunk := await stream.read()) != b"end":
+                await stream.send(chunk.upper())
+            await stream.send(b"bye")
+            stream.end()
+
+        agent, host = await self.serve(handler)
+        async with await Client.connect(self.gateway.front_port) as client:
+            client.send_head(
+                "GET", host, "/live",
+                [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                 ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+            answer = await asyncio.wait_for(client.receive(), 10)
+            self.assertEqual(answer.status, 101)
+            self.assertIn(("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+                          [(name.lower(), value) for name, value in answer.fields])
+            for word in (b"one", b"two"):
+                await client.send(word)
+                self.assertEqual(await asyncio.wait_for(client.reader.readexactly(3), 10), word.upper())
+            await client.send(b"end")
+            self.assertEqual(await asyncio.wait_for(client.reader.read(), 10), b"bye")
+            await self.eventually("the stream is forgotten", lambda: not agent.streams.open)
+        self.assertEqual(seen[0].head.upgrade.lower(), "websocket")
+
 
 class RequestsWithoutAnAnswer(GatewayTestCase):
     async def test_a_tunnel_that_ends_ends_its_requests(self) -> None:

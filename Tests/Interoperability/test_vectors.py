@@ -49,7 +49,7 @@ def _frame(entry: dict[str, Any]) -> Frame:
         return GoAway(int(entry["last_stream"]), entry["detail"])
     if entry["kind"] == "request":
         head: frames.Head = Request(
-            int(entry["window"]), entry["method"], entry["authority"], entry["target"], entry["fields"],
+            int(entry["window"]), entry["method"], entry.get("authority", ""), entry["target"], entry["fields"],
             entry.get("upgrade", ""))
     elif entry["kind"] == "response":
         head = Response(int(entry["status"]), entry["fields"])

@@ -99,9 +99,10 @@ struct ReloadTests {
                 let moved = configuration(new.port)
                 let client = try KubernetesClient(
                     configuration: configuration(old.port), reload: { moved }, logger: .silent, userAgent: "tests",
-                    options: .init(requestTimeout: .milliseconds(200), retry: .never))
-                _ = try await client.get(Namespace.self, Self.key)
+                    options: .init(requestTimeout: .seconds(1), retry: .never))
+                let found = await Result { try await client.get(Namespace.self, Self.key) }
                 try await client.shutdown()
+                _ = try found.get()
                 #expect(old.requests.count == 1 && new.requests.count == 1)
             }
         }
@@ -134,5 +135,12 @@ struct ReloadTests {
             }
             #expect(server.requests.count == 15)
         }
+    }
+}
+
+extension Result where Failure == any Error {
+    /// What an asynchronous call comes to.
+    fileprivate init(_ body: () async throws -> Success) async {
+        do { self = .success(try await body()) } catch { self = .failure(error) }
     }
 }

@@ -79,6 +79,16 @@ struct AgentSessionTests {
         session = AgentSession()
         _ = session.connected(hello)
         #expect(code(session.received(.message(.welcome(silent)))) == .malformedControl)
+
+        var canaries = welcome
+        canaries.canaryIntervalMilliseconds = 0
+        session = AgentSession()
+        _ = session.connected(hello)
+        #expect(code(session.received(.message(.welcome(canaries)))) == .malformedControl)
+        canaries.canaryIntervalMilliseconds = 5000
+        session = AgentSession()
+        _ = session.connected(hello)
+        #expect(session.received(.message(.welcome(canaries))) == .established(canaries))
     }
 
     @Test("Messages that only agents send end the session")

@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 import Testing
 import TunnelProtocol
 
@@ -150,6 +149,26 @@ struct CanaryTests {
         #expect(actions.last == .data(StreamID(2), text("ok"), endStream: true))
         gateway.consumed(StreamID(2), 2)
         #expect(!gateway.isOpen(StreamID(2)))
+    }
+
+    @Test("The welcome tells how often canaries come, and nothing where none do")
+    func welcome() {
+        for interval in [5000, nil] {
+            var session = GatewaySession(
+                identity: .init(
+                    clusterUUID: "c", instanceID: "gw", tunnelID: "t", gatewayDomain: "g.io",
+                    heartbeatIntervalMilliseconds: 1000, canaryIntervalMilliseconds: interval))
+            let hello = ControlMessage.Hello(
+                versions: [1], clusterUUID: "c", agentID: "a", agentVersion: "1", maxStreams: 1)
+            guard case .establish(let message, _) = session.received(.message(.hello(hello))),
+                case .welcome(let welcome) = message
+            else {
+                Issue.record("no welcome")
+                return
+            }
+            #expect(welcome.canaryIntervalMilliseconds == interval)
+            #expect(message.encoded().contains("canary_interval_ms") == (interval != nil))
+        }
     }
 
     @Test("A request of a client can never look like a canary")

@@ -47,14 +47,31 @@ struct MultiplexerFairnessTests {
         #expect(turns(try mux.output(limit: 1)) == ["1:16384"])
     }
 
-    @Test("Heads, credit and resets go before any DATA")
+    @Test("Heads, credit and resets go before any DATA that waits")
     func urgentFirst() throws {
         var mux = try gateway(streams: 2)
-        _ = mux.send(StreamID(1), filler(100), endStream: false)
+        _ = mux.send(StreamID(1), filler(20_000), endStream: false)
         #expect(mux.open(Heads.get, endStream: true) == .opened(StreamID(3)))
         mux.reset(StreamID(2), .cancelled)
         mux.drain(detail: "")
-        #expect(turns(try mux.output()) == ["3:head", "2:reset", "goaway", "1:100"])
+        #expect(turns(try mux.output()) == ["3:head", "2:reset", "goaway", "1:16384", "1:3616"])
+    }
+
+    @Test("A small body leaves with its head, and waits its turn once anybody else waits")
+    func small() throws {
+        var mux = try gateway(streams: 3)
+        _ = mux.send(StreamID(1), filler(100), endStream: true)
+        #expect(!mux.hasReadyStreams)
+        _ = mux.send(StreamID(2), filler(20_000), endStream: false)
+        _ = mux.send(StreamID(3), filler(100), endStream: true)
+        #expect(mux.hasReadyStreams)
+        mux.reset(StreamID(2), .cancelled)
+        #expect(turns(try mux.output()) == ["1:100", "2:reset", "3:100"])
+        // Together they are no more than one turn.
+        var many = try gateway(streams: 3)
+        for id in 1...3 as ClosedRange<UInt32> { _ = many.send(StreamID(id), filler(7000), endStream: false) }
+        #expect(many.encodedBytes < 16_384)
+        #expect(many.hasReadyStreams)
     }
 
     @Test("A message does not exceed its limit by more than a turn, and waits between turns")
@@ -101,7 +118,7 @@ struct MultiplexerFairnessTests {
     @Test("The place of a stream that is gone is passed over")
     func goneStreams() throws {
         var mux = try gateway(streams: 2)
-        _ = mux.send(StreamID(1), filler(10), endStream: false)
+        _ = mux.send(StreamID(1), filler(20_000), endStream: false)
         _ = mux.send(StreamID(2), filler(20), endStream: false)
         #expect(mux.receive(.reset(StreamID(1), .cancelled, detail: "")) != .none)
         #expect(turns(try mux.output()) == ["2:20"])
@@ -113,7 +130,7 @@ struct MultiplexerFairnessTests {
         var limits = FlowLimits()
         limits.turn = 7
         var mux = try gateway(streams: 1, limits: limits)
-        for part in ["a", "bcd", "", "efghijkl", "mnopqrs"] { _ = mux.send(StreamID(1), text(part), endStream: false) }
+        for part in ["abcdefgh", "ij", "", "klmnopqrs"] { _ = mux.send(StreamID(1), text(part), endStream: false) }
         _ = mux.send(StreamID(1), ByteBuffer(), endStream: true)
         #expect(
             try mux.output() == [

@@ -1,11 +1,5 @@
 import Testing
 
-@testable import TunnelProtocol
-
-extension Multiplexer {
-    var budgetTotal: Int { budget.total }
-}
-
 @Suite("Two ends under a random schedule")
 struct MultiplexerScheduleTests {
     @Test("The schedules come across everything worth coming across")

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOEmbedded
+import NIOPosix
 import TestSupport
 import Testing
 import TunnelProtocol

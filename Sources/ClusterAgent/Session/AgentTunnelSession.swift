@@ -70,7 +70,7 @@ final class AgentTunnelSession: TunnelObserver {
     }
 
     /// Which of the agent's tunnels this is, as metrics name it.
-    private var slot: String { "0" }
+    private var slot: String { "\(hello.tunnel)" }
 
     // MARK: On the event loop
 

@@ -43,7 +43,8 @@ enum ReconnectReason: String, CaseIterable, Sendable {
         case .disconnected: self = .lost
         case .closedByPeer(Self.policyViolation, _): self = .revoked
         case .closedByPeer(Self.protocolError, _): self = .violation
-        case .closedByPeer, .goingAway: self = .closed
+        // This side never revokes: only the gateway does.
+        case .closedByPeer, .goingAway, .revoked, .tokenExpired: self = .closed
         case .violated: self = .violation
         case .silent: self = .silent
         case .unresponsive: self = .unresponsive
@@ -58,7 +59,7 @@ enum ReconnectReason: String, CaseIterable, Sendable {
         case .silent, .unresponsive: self = .timeout
         case .closedByPeer(Self.policyViolation, _): self = .unauthorized
         case .closedByPeer: self = .refused
-        case .disconnected, .violated, .goingAway, .failed: self = .handshake
+        case .disconnected, .violated, .goingAway, .failed, .revoked, .tokenExpired: self = .handshake
         }
     }
 

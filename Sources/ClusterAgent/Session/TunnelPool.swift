@@ -26,6 +26,8 @@ package struct TunnelPool: ServiceLifecycle.Service {
         package var startSpread = TimeAmount.milliseconds(300)
         /// Within which the replacement of a drained tunnel is dialled.
         package var drainSpread = TimeAmount.seconds(1)
+        /// Between two looks for another gateway, by a tunnel that shares its own; give or take a half.
+        package var lookAround = TimeAmount.seconds(60)
         /// All addresses of the gateway; tests put their own in place of the system's resolver.
         package var resolve: @Sendable (TunnelDialer) async throws -> [SocketAddress] = { dialer in
             try await AddressResolution.addresses(of: dialer.host, port: dialer.port, on: dialer.group.any())

@@ -133,6 +133,12 @@ struct GatewayOccupancy: Hashable {
         return equals[min(Int(random * Double(equals.count)), equals.count - 1)]
     }
 
+    /// Whether an address may lead to a gateway that no other slot has.
+    func isFree(_ address: String) -> Bool {
+        guard !addresses.contains(address), !draining.contains(address) else { return false }
+        return instanceByAddress[address].map { !instances.contains($0) } ?? true
+    }
+
     private func rank(_ address: String) -> Int {
         var rank = 0
         if draining.contains(address) { rank += 8 }

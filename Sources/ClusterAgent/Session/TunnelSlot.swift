@@ -21,6 +21,7 @@ struct TunnelSlot: Sendable {
     private enum Event: Sendable {
         case resolved(TunnelDialer, [SocketAddress])
         case unresolved(TunnelEnding)
+        case lookedAround(Int, TunnelDialer, [SocketAddress])
         case established(Int, ControlMessage.Welcome)
         case draining(Int)
         /// Before the welcome.
@@ -57,7 +58,9 @@ struct TunnelSlot: Sendable {
         await withDiscardingTaskGroup { group in
             var state = TunnelSlotState(
                 backoff: configuration.backoff,
-                spread: .init(start: configuration.startSpread, drain: configuration.drainSpread))
+                times: .init(
+                    start: configuration.startSpread, drain: configuration.drainSpread,
+                    lookAround: configuration.lookAround))
             var dialer: TunnelDialer?
             var addresses: [String: SocketAddress] = [:]
             var attempts: [Int: Attempt] = [:]
@@ -68,6 +71,8 @@ struct TunnelSlot: Sendable {
                     switch action {
                     case .resolve(let wait):
                         group.addTask { await resolve(after: wait, post) }
+                    case .lookAround(let attempt, let wait):
+                        group.addTask { await lookAround(attempt, after: wait, post) }
                     case .dial(let attempt, let address):
                         guard let dialer else { preconditionFailure("a dial before addresses were looked up") }
                         let begun = begin(attempt, address, post)
@@ -80,9 +85,11 @@ struct TunnelSlot: Sendable {
                     }
                 }
                 guard let event = await events.next(isolation: nil), !Task.isCancelled else { return }
-                if case .resolved(let configured, let found) = event {
+                switch event {
+                case .resolved(let configured, let found), .lookedAround(_, let configured, let found):
                     dialer = configured
                     addresses = Dictionary(found.map { ($0.shown, $0) }, uniquingKeysWith: { first, _ in first })
+                default: break
                 }
                 actions = handle(event, &state, &attempts)
             } while true
@@ -98,6 +105,13 @@ struct TunnelSlot: Sendable {
         switch event {
         case .resolved(_, let addresses):
             return state.resolved(addresses.map(\.shown), members.occupancy(for: number), random: random)
+        case .lookedAround(let attempt, _, let addresses):
+            let actions = state.lookedAround(
+                attempt, addresses.map(\.shown), members.occupancy(for: number), random: random)
+            if actions.contains(where: { if case .dial = $0 { true } else { false } }) {
+                metrics.reconnecting(.sameInstance)
+            }
+            return actions
         case .unresolved(let ending):
             let actions = state.failed(ending.cause, random: random)
             report("Tunnel dial failed", ending, actions, logger)
@@ -158,6 +172,18 @@ struct TunnelSlot: Sendable {
         } catch {
             // A cancelled slot no longer listens.
             post.yield(.unresolved(TunnelEnding(dial: error)))
+        }
+    }
+
+    private func lookAround(
+        _ attempt: Int, after wait: TimeAmount, _ post: AsyncStream<Event>.Continuation
+    ) async {
+        while (try? await Task.sleep(for: .nanoseconds(wait.nanoseconds))) != nil {
+            // What cannot be looked up now may be next time; the tunnel there is does its work meanwhile.
+            guard let dialer = try? configuration.dialer(), let found = try? await configuration.resolve(dialer)
+            else { continue }
+            post.yield(.lookedAround(attempt, dialer, found))
+            return
         }
     }
 

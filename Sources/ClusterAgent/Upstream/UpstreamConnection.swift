@@ -105,6 +105,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
         isHeld = held
         guard !held else { return }
         readParts()
+        readIfWelcome()
+    }
+
+    private func readIfWelcome() {
         guard isReadPending, !isHeld else { return }
         isReadPending = false
         context?.read()
@@ -138,6 +142,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
         guard requestEnded, responseEnded, user != nil else { return }
         user = nil
         isHeld = false
+        readIfWelcome()
         // Bytes that nobody asked for: whose answer they are cannot be known.
         guard keepsAlive, isActive, reader.bufferedBytes == 0 else {
             context?.close(promise: nil)

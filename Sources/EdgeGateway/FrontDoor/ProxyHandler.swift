@@ -117,9 +117,12 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     // MARK: Reading
 
-    /// Whether bytes from the client are welcome: not while those that are here wait for an answer before them.
+    /// Whether bytes from the client are welcome: not while the answer to what is here waits for the cluster, or for the
+    /// client to take it.
     private var mayRead: Bool {
-        !isHeld && (reader.bufferedBytes == 0 || exchange?.wantsRequest == true || isClosing)
+        guard !isHeld else { return false }
+        guard let exchange else { return isClosing || context?.channel.isWritable == true }
+        return exchange.wantsRequest || reader.bufferedBytes == 0
     }
 
     private func readIfWelcome() {

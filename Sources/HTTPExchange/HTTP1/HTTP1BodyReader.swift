@@ -84,13 +84,13 @@ struct HTTP1BodyReader: Sendable {
         guard let end = view.firstIndex(of: 0x0A) else {
             guard view.count <= limits.chunkLine else { throw .malformed("a chunk's first line is too long") }
             // What is no size is refused at once: nobody need wait for the rest of the line.
-            _ = try Self.hexadecimal(view.prefix { $0 != 0x0D && $0 != UInt8(ascii: ";") })
+            _ = try Self.hexadecimal(Self.size(in: view))
             return nil
         }
         let line = view[view.startIndex..<end]
         guard line.count <= limits.chunkLine else { throw .malformed("a chunk's first line is too long") }
         guard line.last == 0x0D else { throw .malformed("a line does not end with CR and LF") }
-        let size = line.dropLast().prefix { $0 != UInt8(ascii: ";") && $0 != 0x20 && $0 != 0x09 }
+        let size = Self.size(in: line)
         guard let number = try Self.hexadecimal(size) else { throw .malformed("a chunk has no size") }
         let rest = line.dropLast()[size.endIndex...]
         let isExtension = rest.drop { $0 == 0x20 || $0 == 0x09 }.first == UInt8(ascii: ";")
@@ -99,6 +99,11 @@ struct HTTP1BodyReader: Sendable {
         }
         buffer.moveReaderIndex(forwardBy: line.count + 1)
         return number
+    }
+
+    /// What stands before the extensions and the line's end.
+    private static func size(in line: ByteBufferView) -> ByteBufferView {
+        line.prefix { $0 != 0x0D && $0 != UInt8(ascii: ";") && $0 != 0x20 && $0 != 0x09 }
     }
 
     /// `nil` where there is no digit.

@@ -126,7 +126,7 @@ package final class EventRecorder: ServiceLifecycle.Service {
                 try Task.checkCancellation()
                 let now = self.time.now
                 let (next, due, drops) = self.state.withLock { state in
-                    let drops = state.correlator.due(now: now).count { state.enqueue($0, self.date()) }
+                    let drops = state.correlator.due(now: now).count(where: { state.enqueue($0, self.date()) })
                     return (state.backlog.popFirst(), state.correlator.nextDue, drops)
                 }
                 for _ in 0..<drops { self.drop(now: now) }

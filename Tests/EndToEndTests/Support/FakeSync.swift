@@ -12,33 +12,38 @@ final class FakeSync: RouteSyncing {
         var acks: [ControlMessage.IngressRoutesAck] = []
         var resyncs: [String] = []
         var sessions = 0
+        /// One for each session that is open: there is one for each registry.
+        var pushes: [Int: AsyncStream<ControlMessage>.Continuation] = [:]
     }
 
     private let state: Mutex<State>
-    private let pushed: AsyncStream<ControlMessage>
-    private let push: AsyncStream<ControlMessage>.Continuation
 
     init(_ sync: [AdvertisedRoute], clusterUUID: String) {
         state = Mutex(State(sync: sync, clusterUUID: clusterUUID))
-        (pushed, push) = AsyncStream.makeStream()
     }
 
     var acks: [ControlMessage.IngressRoutesAck] { state.withLock { $0.acks } }
     var resyncs: [String] { state.withLock { $0.resyncs } }
     var sessions: Int { state.withLock { $0.sessions } }
 
-    /// Sends a message through the session that is open.
-    func push(_ message: ControlMessage) { push.yield(message) }
+    /// Sends a message through each session that is open.
+    func push(_ message: ControlMessage) {
+        for push in state.withLock({ Array($0.pushes.values) }) { push.yield(message) }
+    }
 
     func runSession(
         registry: String, heartbeatInterval: Duration, send: @escaping @Sendable (ControlMessage) async throws -> Void
     ) async throws {
-        let sync = state.withLock { state in
+        let (pushed, push) = AsyncStream.makeStream(of: ControlMessage.self)
+        let (session, sync) = state.withLock { state in
             state.sessions += 1
             state.revision += 1
-            return ControlMessage.IngressRoutes(
+            state.pushes[state.sessions] = push
+            let sync = ControlMessage.IngressRoutes(
                 action: .sync, clusterUUID: state.clusterUUID, routes: state.sync, revision: state.revision)
+            return (state.sessions, sync)
         }
+        defer { _ = state.withLock { $0.pushes.removeValue(forKey: session) } }
         try await send(.ingressRoutes(sync))
         for await message in pushed { try await send(message) }
         try Task.checkCancellation()

@@ -37,6 +37,8 @@ struct StackOptions: Sendable {
     var files: [String: String] = [:]
     /// Settings of the gateway's authentication; `@name` is the path of one of the files.
     var authentication: [GatewaySettings.Name: String] = [:]
+    /// How often the gateway looks whether these files have changed.
+    var credentialInterval = Duration.seconds(1)
     /// Files of the agents' listener by name; nil for plain text.
     var agentTLS: AgentTLS.Files?
     var agentCluster = "cluster-a"
@@ -55,6 +57,8 @@ struct StackOptions: Sendable {
     /// Changes whatever else the agent's pool is told.
     var pool: @Sendable (inout TunnelPool.Configuration) -> Void = { _ in }
     var warmUp = Duration.zero
+    /// The gateway's name.
+    var instance = "gateway-1"
     /// Ports that another gateway listens on, too; any free ones where `nil`.
     var sharedPorts: (front: Int, agent: Int)?
 }
@@ -255,8 +259,7 @@ struct Parts: Sendable {
         let store = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
         let accessLog = AccessLog(
-            lines: AccessLog.lines(
-                format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
+            lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
         let drain = GatewayDrain(grace: options.gatewayGrace)
         let warmUp = WarmUp(longest: options.warmUp)
         func local(_ port: Int?) -> HostAndPort { HostAndPort(host: "127.0.0.1", port: port ?? 0) }
@@ -266,13 +269,14 @@ struct Parts: Sendable {
             accessLog, registry,
             CredentialWatcher(
                 credentials, since: start, authenticator: authenticator, tls: tls, tunnels: authenticated,
-                interval: .milliseconds(20), logger: logger),
+                interval: options.credentialInterval, logger: logger),
             TrafficService(
                 tunnels: TunnelServer(
                     configuration: .init(
-                        listen: local(options.sharedPorts?.agent), tls: tls, instanceID: "gateway-1",
-                        gatewayDomain: gatewayDomain.text,
-                        heartbeatInterval: .seconds(10), tunnel: options.tunnel,
+                        listen: local(options.sharedPorts?.agent), tls: tls, instanceID: options.instance,
+                        gatewayDomain: gatewayDomain.text, heartbeatInterval: .seconds(10),
+                        registry: options.sharedPorts == nil ? nil : "memory of \(options.instance)",
+                        tunnel: options.tunnel,
                         reusePort: options.sharedPorts != nil),
                     authenticator: authenticator, authenticated: authenticated, registry: registry,
                     tunnels: tunnels, drain: drain, warmUp: warmUp,
