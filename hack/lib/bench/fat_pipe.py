@@ -37,13 +37,19 @@ def measure(world: TrafficWorld, options: BenchOptions, figures: Figures) -> Non
     relay = DelayingRelay(port, ("127.0.0.1", world.tunnel_port), DELAY)
     try:
         pair = world.start_pair(agent_flags=world.one_tunnel, dial_port=port)
-        pipe = FatPipe(options, figures, pair.front)
-        pipe.measure(
-            "download", lambda client: client.download(path, STREAM_BYTES), lambda client: client.moved)
         sink = Server(world.sink.host, world.sink.port, HOST)
-        pipe.measure(
-            "upload", lambda client: client.upload(UPLOAD_PATH, STREAM_BYTES),
-            lambda _: int(sink.get(RECEIVED_PATH).text))
+        directions = [
+            Direction("download", lambda client: client.download(path, STREAM_BYTES), lambda client: client.moved),
+            Direction(
+                "upload", lambda client: client.upload(UPLOAD_PATH, STREAM_BYTES),
+                lambda _: int(sink.get(RECEIVED_PATH).text)),
+        ]
+        for number in range(options.rounds):
+            figures.phase(f"One stream and small requests beside it: round {number + 1} of {options.rounds}")
+            for direction in directions:
+                direction.measure(pair.front, options.seconds)
+        for direction in directions:
+            direction.tell(figures)
         world.stop_pair(pair)
     finally:
         relay.close()
@@ -70,36 +76,51 @@ def _relay_alone(world: TrafficWorld, options: BenchOptions, figures: Figures, p
     figures.add("relay_rtt_ms", 1000 * percentile(waited, 0.5), "ms", "Long fat pipe: there and back, the relay alone")
 
 
-class FatPipe:
-    """One pair of gateway and agent with the long way between them."""
+class Direction:
+    """One stream at a time, counted where its bytes arrive, with small requests beside it."""
 
-    def __init__(self, options: BenchOptions, figures: Figures, front: Server) -> None:
-        self._options = options
-        self._figures = figures
-        self._front = front
-
-    def measure(
+    def __init__(
         self, name: str, transfer: Callable[[TransferClient], int], arrived: Callable[[TransferClient], int]
     ) -> None:
-        """One stream, counted where its bytes arrive, and small requests beside it."""
-        self._figures.phase(f"Long fat pipe: one {name} and small requests beside it")
-        client = TransferClient(self._front)
-        requests = PacedClient(self._front, SMALL_PATH, SMALL_BYTES, CONNECTIONS, REQUESTS_PER_SECOND)
+        self._name = name
+        self._transfer = transfer
+        self._arrived = arrived
+        # MB/s and milliseconds, by round.
+        self._rates: list[float] = []
+        self._medians: list[float] = []
+        self._p99s: list[float] = []
+        self._failures: list[str] = []
+
+    def measure(self, front: Server, seconds: float) -> None:
+        client = TransferClient(front)
+        requests = PacedClient(front, SMALL_PATH, SMALL_BYTES, CONNECTIONS, REQUESTS_PER_SECOND)
         try:
-            with running(client, lambda: transfer(client)):
+            with running(client, lambda: self._transfer(client)):
                 time.sleep(WARM_UP_SECONDS)
-                before, began = arrived(client), time.perf_counter()
-                answers = requests.run(self._options.seconds)
-                rate = (arrived(client) - before) / (time.perf_counter() - began) / 1e6
+                before, began = self._arrived(client), time.perf_counter()
+                answers = requests.run(seconds)
+                self._rates.append((self._arrived(client) - before) / (time.perf_counter() - began) / 1e6)
         finally:
             requests.close()
-        add = self._figures.add
-        add(f"fat_pipe_{name}_mbps", rate, "MB/s", f"Long fat pipe: {name}, one stream", RATE_BOUND, at_least=True)
-        expect(answers.latencies, f"no small request beside the {name} was answered; {answers.failures[:1]}")
-        for title, share, bound in (("median", 0.5, LATENCY_BOUND), ("p99", 0.99, None)):
-            add(f"fat_pipe_beside_{name}_{title}_ms", 1000 * percentile(answers.latencies, share), "ms",
-                f"Long fat pipe: {title} of requests beside the {name}", bound)
-        add(f"fat_pipe_beside_{name}_failed", len(answers.failures), "",
+        expect(answers.latencies, f"no small request beside the {self._name} was answered; {answers.failures[:1]}")
+        self._medians.append(1000 * percentile(answers.latencies, 0.5))
+        self._p99s.append(1000 * percentile(answers.latencies, 0.99))
+        self._failures += answers.failures
+
+    def tell(self, figures: Figures) -> None:
+        name = self._name
+        figures.add_rounds(
+            f"fat_pipe_{name}_mbps", self._rates, "MB/s", f"Long fat pipe: {name}, one stream", RATE_BOUND,
+            at_least=True)
+        figures.add_rounds(
+            f"fat_pipe_beside_{name}_p50_ms", self._medians, "ms",
+            f"Long fat pipe: median of requests beside the {name}", LATENCY_BOUND)
+        figures.add_rounds(
+            f"fat_pipe_beside_{name}_p99_ms", self._p99s, "ms", f"Long fat pipe: p99 of requests beside the {name}")
+        if self._failures:
+            figures.note(f"fat_pipe_beside_{name}_first_failure", self._failures[0])
+        figures.add(
+            f"fat_pipe_beside_{name}_failed", len(self._failures), "",
             f"Long fat pipe: requests beside the {name} that failed", 0)
 
 
