@@ -94,10 +94,12 @@ package struct LogLineBatch: Sendable {
     }
 
     private mutating func appendDecimal(_ value: Int) {
-        var divisor = 1
-        while value / divisor >= 10 { divisor *= 10 }
+        if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        let rest = value.magnitude
+        var divisor: UInt = 1
+        while rest / divisor >= 10 { divisor *= 10 }
         while divisor > 0 {
-            bytes.append(UInt8(ascii: "0") + UInt8(value / divisor % 10))
+            bytes.append(UInt8(ascii: "0") + UInt8(rest / divisor % 10))
             divisor /= 10
         }
     }
