@@ -9,7 +9,8 @@ import TunnelTransport
 struct HungDataPathTests {
     private static var options: StackOptions {
         var options = StackOptions()
-        options.tunnel.canaryInterval = .milliseconds(200)
+        // Three of them are the patience of the agent, and must outlast a busy machine.
+        options.tunnel.canaryInterval = .seconds(1)
         options.tunnel.canaryTimeout = .seconds(4)
         return options
     }
@@ -51,7 +52,7 @@ struct HungDataPathTests {
             try await backend.answerAll()
         } _: { stack in
             let tunnel = try #require(stack.tunnels.all.first)
-            try await eventually("ten canaries were opened") { tunnel.tunnel.vitals.latest.streamsOpened >= 10 }
+            try await eventually("canaries were opened") { tunnel.tunnel.vitals.latest.streamsOpened >= 4 }
             #expect(stack.tunnels.all.map(\.id) == [tunnel.id])
             #expect(stack.agentLog.lines("Stream failed").isEmpty)
         }

@@ -31,7 +31,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         self.head = head
         self.pool = pool
         self.failures = failures
-        isUpgrade = !head.upgrade.isEmpty && !endStream && UpgradeOffer.mayPass(head.upgrade)
+        isUpgrade = !head.upgrade.isEmpty && !endStream
         machine = ExchangeStateMachine(
             requestEnded: endStream || isUpgrade, now: .now(), timeouts: pool.settings.timeouts)
     }
@@ -45,6 +45,9 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
             requestBody = try BodyFraming(request: head.fields, endStream: machine.requestHasEnded)
         } catch {
             return end(machine.serverFailed(.badRequest("\(error)")), "\(error)")
+        }
+        guard UpgradeOffer.mayPass(head.upgrade) else {
+            return end(machine.serverFailed(.badRequest("no upgrade to HTTP/2")), "an upgrade to HTTP/2")
         }
         switch pool.forwarding.target(host: RequestHost.normalize(head.authority), path: head.path) {
         case .noSuchHost, .noSuchPath:
