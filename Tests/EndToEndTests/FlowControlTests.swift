@@ -173,4 +173,30 @@ struct FlowControlTests {
             }
         }
     }
+
+    @Test("an answer whose backend closes behind it is whole for a client that reads it late")
+    func closesBehindAnswer() async throws {
+        let count = 128
+        let heads = [
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: \(count << 16)\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n",
+        ]
+        for head in heads {
+            let sent = Counter()
+            try await withStack { backend in
+                _ = try await backend.head()
+                try await backend.send(head)
+                for _ in 0..<count {
+                    try await backend.send(Self.chunk)
+                    sent.add(1)
+                }
+            } _: { stack in
+                let client = try await RawConnection.connect(port: stack.frontPort, receiveBuffer: 64 * 1024)
+                try await client.send("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+                _ = try await sent.standstill()
+                let response = try await client.response()
+                #expect(response.body.readableBytes == count << 16)
+                client.close()
+            }
+        }
+    }
 }

@@ -34,6 +34,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var keepsAlive = true
     private var isChunked = false
     private var isHeld = false
+    /// The connection is gone.
+    private var hasEnded = false
     private var isReadPending = false
     private var isReadingParts = false
     private var isFlushScheduled = false
@@ -103,7 +105,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     func hold(_ held: Bool) {
-        guard isHeld != held else { return }
+        // What has come before the end is passed on, whoever takes it: there is no more to hold back.
+        guard isHeld != held, !(held && hasEnded) else { return }
         isHeld = held
         guard !held else { return }
         readParts()
@@ -216,6 +219,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         pool.forget(self)
+        hasEnded = true
         // All that the backend has sent is here, even where the tunnel took no more of it.
         if error == nil, !responseEnded {
             isHeld = false

@@ -41,6 +41,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var isTrusted = false
     /// The exchange wants no more of the request for now.
     private var isHeld = false
+    /// The connection is gone: there is no more to hold back.
+    private var hasEnded = false
     private var isReadPending = false
     private var isReadingParts = false
     private var isClosing = false
@@ -93,6 +95,7 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         // What the client said last of another protocol has been read, however little the cluster takes.
+        hasEnded = true
         isHeld = false
         readParts()
         exchange?.clientClosed()
@@ -240,7 +243,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func holdRequest(_ held: Bool) {
-        guard isHeld != held else { return }
+        guard isHeld != held, !(held && hasEnded) else { return }
         isHeld = held
         if !held { readParts() }
     }
