@@ -127,7 +127,7 @@ struct CredentialTests {
         }
     }
 
-    @Test("a tunnel whose token ends is asked to leave before, and closed at the end if it has not")
+    @Test("a tunnel whose token ends is told so and closed, whatever is under way in it")
     func expiry() async throws {
         let signer = try await TokenSigner(.edDSA)
         var options = Self.withoutAgent
@@ -147,10 +147,9 @@ struct CredentialTests {
             try await eventually("it is closed") { agent.closed != nil }
             #expect(Date().timeIntervalSince1970 >= end - 0.1)
             #expect(agent.closed == .closedByPeer(code: 1008, reason: "token expired"))
-            // Once to announce it, and once to say that this is it.
-            #expect(agent.errors.map(\.code) == ["token_expired", "token_expired"])
-            let announced = stack.gatewayLog.lines("Tunnel's token expires, the agent is asked to dial anew")
-            #expect(announced.map { $0.fields["expires_in_s"] } == ["1"])
+            // Once to say that this is it, and once before to announce it, where a look falls into so short a time.
+            #expect((1...2).contains(agent.errors.count))
+            #expect(agent.errors.allSatisfy { $0.code == "token_expired" })
             client.close()
         }
     }
