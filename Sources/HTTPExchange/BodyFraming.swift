@@ -14,14 +14,14 @@ package struct BodyFraming: Hashable, Sendable {
 
     /// - Throws: what is wrong with the head's Content-Length.
     package init(request fields: HeaderFields, endStream: Bool) throws(Invalid) {
-        let announced = try Self.contentLength(fields)
+        let announced = try fields.contentLength()
         guard !endStream || (announced ?? 0) == 0 else { throw Invalid("the body announced is missing") }
         length = endStream ? .known(remaining: 0) : announced.map { .known(remaining: $0) } ?? .untilEnd
     }
 
     /// - Parameter method: of the request; the answer to HEAD has no body whatever its fields say.
     package init(response status: UInt16, fields: HeaderFields, method: String) throws(Invalid) {
-        let announced = try Self.contentLength(fields)
+        let announced = try fields.contentLength()
         if status == 101 {
             // What follows is another protocol's bytes, both ways.
             length = .untilEnd
@@ -55,16 +55,22 @@ package struct BodyFraming: Hashable, Sendable {
         init(_ description: String) { self.description = description }
     }
 
-    private static func contentLength(_ fields: HeaderFields) throws(Invalid) -> Int? {
+}
+
+extension HeaderFields {
+    /// What `Content-Length` says (RFC 9110 §8.6), `nil` where there is none.
+    ///
+    /// - Throws: where it is not one number.
+    func contentLength() throws(BodyFraming.Invalid) -> Int? {
         var count = 0
         var length: Int?
-        fields.forEachField { field in
+        forEachField { field in
             guard FieldKind(field.name) == .contentLength else { return }
             count += 1
             length = field.value.decimalNumber
         }
         guard count > 0 else { return nil }
-        guard count == 1, let length else { throw Invalid("its Content-Length is not one number") }
+        guard count == 1, let length else { throw BodyFraming.Invalid("its Content-Length is not one number") }
         return length
     }
 }

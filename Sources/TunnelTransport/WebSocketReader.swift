@@ -28,14 +28,7 @@ package struct WebSocketReader {
     /// Bytes kept for a message that has not arrived whole.
     package var bufferedBytes: Int { buffer.readableBytes + (arriving?.payload.readableBytes ?? 0) }
 
-    package mutating func append(_ bytes: ByteBuffer) {
-        if buffer.readableBytes == 0 {
-            buffer = bytes
-        } else {
-            var bytes = bytes
-            buffer.writeBuffer(&bytes)
-        }
-    }
+    package mutating func append(_ bytes: ByteBuffer) { buffer.join(bytes) }
 
     /// The next message, or `nil` until more bytes arrive.
     package mutating func next() throws(ProtocolViolation) -> WebSocketMessage? {

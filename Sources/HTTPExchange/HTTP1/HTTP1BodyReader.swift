@@ -32,6 +32,9 @@ struct HTTP1BodyReader: Sendable {
     static func chunked(_ limits: HTTP1Limits) -> Self { Self(state: .chunkLine, limits: limits) }
     static func untilClosed(_ limits: HTTP1Limits) -> Self { Self(state: .untilClosed, limits: limits) }
 
+    /// Whether the end is all that is to come.
+    var isEmpty: Bool { if case .length(0) = state { true } else { false } }
+
     var endsWithConnection: Bool { if case .untilClosed = state { true } else { false } }
 
     /// The next part, or `nil` until more bytes arrive. To be called until it returns `end`, and not after that.
@@ -42,17 +45,17 @@ struct HTTP1BodyReader: Sendable {
                 state = .ended
                 return .end(nil)
             case .length(let left):
-                guard let bytes = Self.take(left, from: &buffer) else { return nil }
+                guard let bytes = buffer.take(upTo: left) else { return nil }
                 state = .length(left - bytes.readableBytes)
                 return .bytes(bytes)
             case .untilClosed:
-                guard let bytes = Self.take(.max, from: &buffer) else { return nil }
+                guard let bytes = buffer.take() else { return nil }
                 return .bytes(bytes)
             case .chunkLine:
                 guard let size = try chunkSize(from: &buffer) else { return nil }
                 state = size == 0 ? .trailers(HTTP1HeadFinder()) : .chunk(size)
             case .chunk(let left):
-                guard let bytes = Self.take(left, from: &buffer) else { return nil }
+                guard let bytes = buffer.take(upTo: left) else { return nil }
                 let rest = left - bytes.readableBytes
                 state = rest == 0 ? .chunkEnd : .chunk(rest)
                 return .bytes(bytes)
@@ -70,12 +73,6 @@ struct HTTP1BodyReader: Sendable {
                 preconditionFailure("a body is read beyond its end")
             }
         }
-    }
-
-    /// As much of the next `count` bytes as there is.
-    private static func take(_ count: Int, from buffer: inout ByteBuffer) -> ByteBuffer? {
-        guard buffer.readableBytes > 0 else { return nil }
-        return buffer.readSlice(length: min(count, buffer.readableBytes))
     }
 
     /// `chunk-size [ chunk-ext ] CRLF` (RFC 9112 §7.1). Extensions are passed over: none is known here.
@@ -125,12 +122,10 @@ struct HTTP1BodyReader: Sendable {
         _ finder: HTTP1HeadFinder, from buffer: inout ByteBuffer
     ) throws(HTTP1Error) -> HeaderFields? {
         var finder = finder
-        guard let size = try finder.find(in: buffer) else {
-            guard buffer.readableBytes <= limits.head else { throw .fieldsTooLarge }
-            state = .trailers(finder)
-            return nil
-        }
-        guard size <= limits.head else { throw .fieldsTooLarge }
-        return try buffer.readHead(size: size) { bytes throws(HTTP1Error) in try HTTP1HeadParser.fields(bytes) }
+        let fields = try finder.takeHead(
+            from: &buffer, limit: limits.head,
+            { bytes throws(HTTP1Error) in try HTTP1HeadParser.fields(bytes) })
+        if fields == nil { state = .trailers(finder) }
+        return fields
     }
 }

@@ -30,21 +30,26 @@ struct HTTP1HeadFinder: Hashable, Sendable {
         searched = buffer.readableBytes
         return nil
     }
-}
 
-extension ByteBuffer {
-    /// Takes the next `size` bytes, which `HTTP1HeadFinder` has found, as what `parse` makes of them.
-    mutating func readHead<Head>(
-        size: Int, _ parse: (UnsafeRawBufferPointer) throws(HTTP1Error) -> Head
-    ) throws(HTTP1Error) -> Head {
-        let result = withUnsafeReadableBytes { bytes -> Result<Head, HTTP1Error> in
+    /// Takes the head from the front of the buffer as what `parse` makes of it; `nil` until it has arrived whole.
+    ///
+    /// - Parameters:
+    ///   - limit: bytes; a head that is longer, or has no end within them, is what `tooLong` says.
+    mutating func takeHead<Head>(
+        from buffer: inout ByteBuffer, limit: Int, tooLong: (ByteBuffer) -> HTTP1Error = { _ in .fieldsTooLarge },
+        _ parse: (UnsafeRawBufferPointer) throws(HTTP1Error) -> Head
+    ) throws(HTTP1Error) -> Head? {
+        let size = try find(in: buffer)
+        guard size ?? buffer.readableBytes <= limit else { throw tooLong(buffer) }
+        guard let size else { return nil }
+        let head = buffer.withUnsafeReadableBytes { bytes -> Result<Head, HTTP1Error> in
             do throws(HTTP1Error) {
                 return .success(try parse(UnsafeRawBufferPointer(rebasing: bytes[..<size])))
             } catch {
                 return .failure(error)
             }
         }
-        moveReaderIndex(forwardBy: size)
-        return try result.get()
+        buffer.moveReaderIndex(forwardBy: size)
+        return try head.get()
     }
 }

@@ -30,18 +30,12 @@ package struct HTTP1RequestReader: Sendable {
     /// Bytes that have not been asked for.
     package var bufferedBytes: Int { buffer.readableBytes }
 
-    /// Whether part of a head, and no more, has arrived.
-    package var isBetweenRequests: Bool {
-        if case .head = state { buffer.readableBytes == 0 } else { false }
+    /// Whether more than its end follows the head that was read last.
+    package var expectsBody: Bool {
+        if case .body(let body) = state { !body.isEmpty } else { false }
     }
 
-    package mutating func append(_ bytes: ByteBuffer) {
-        if buffer.readableBytes == 0 {
-            buffer = bytes
-        } else {
-            buffer.writeImmutableBuffer(bytes)
-        }
-    }
+    package mutating func append(_ bytes: ByteBuffer) { buffer.join(bytes) }
 
     /// What follows the current request's head is not HTTP.
     package mutating func becomeOpaque() { state = .opaque }
@@ -53,8 +47,6 @@ package struct HTTP1RequestReader: Sendable {
             switch state {
             case .head(let finder): return try head(finder)
             case .body(var body):
-                // Not held twice while it is changed.
-                state = .failed
                 let part = try body.next(from: &buffer)
                 state = .body(body)
                 switch part {
@@ -64,11 +56,7 @@ package struct HTTP1RequestReader: Sendable {
                     return .end(trailers)
                 case nil: return nil
                 }
-            case .opaque:
-                guard let bytes = buffer.readSlice(length: buffer.readableBytes), bytes.readableBytes > 0 else {
-                    return nil
-                }
-                return .opaque(bytes)
+            case .opaque: return buffer.take().map { .opaque($0) }
             case .failed: return nil
             }
         } catch {
@@ -81,14 +69,12 @@ package struct HTTP1RequestReader: Sendable {
     private mutating func head(_ finder: HTTP1HeadFinder) throws(HTTP1Error) -> Part? {
         var finder = finder
         skipEmptyLines()
-        guard let size = try finder.find(in: buffer) else {
-            guard buffer.readableBytes <= limits.head else { throw tooLong }
+        let request = try finder.takeHead(
+            from: &buffer, limit: limits.head, tooLong: { [limits] in Self.tooLong($0, limits) },
+            { [limits] bytes throws(HTTP1Error) in try HTTP1HeadParser.request(bytes, limits: limits) })
+        guard let request else {
             state = .head(finder)
             return nil
-        }
-        guard size <= limits.head else { throw tooLong }
-        let request = try buffer.readHead(size: size) { [limits] bytes throws(HTTP1Error) in
-            try HTTP1HeadParser.request(bytes, limits: limits)
         }
         state = .body(try Self.body(of: request, limits))
         return .head(request)
@@ -102,7 +88,7 @@ package struct HTTP1RequestReader: Sendable {
     }
 
     /// Which of the two limits a head without end has passed.
-    private var tooLong: HTTP1Error {
+    private static func tooLong(_ buffer: ByteBuffer, _ limits: HTTP1Limits) -> HTTP1Error {
         let line = buffer.readableBytesView.prefix(limits.startLine)
         return line.contains(0x0A) ? .fieldsTooLarge : .targetTooLong
     }
@@ -126,31 +112,30 @@ enum HTTP1Framing: Hashable {
     case chunked
 
     init(_ fields: HeaderFields) throws(HTTP1Error) {
-        var (lengths, codings) = (0, 0)
-        var length: Int?
+        var codings = 0
         var isChunked = false
+        var hasLength = false
         fields.forEachField { field in
             switch FieldKind(field.name) {
-            case .contentLength:
-                lengths += 1
-                length = field.value.decimalNumber
+            case .contentLength: hasLength = true
             case .transferEncoding:
                 codings += 1
                 isChunked = field.valueText.lowercased() == "chunked"
             default: break
             }
         }
-        guard lengths == 0 || codings == 0 else {
+        guard !hasLength || codings == 0 else {
             throw .malformed("it has both Content-Length and Transfer-Encoding")
         }
-        if codings > 0 {
+        guard codings == 0 else {
             guard codings == 1, isChunked else { throw .malformed("its Transfer-Encoding is not chunked alone") }
             self = .chunked
-        } else if lengths > 0 {
-            guard lengths == 1, let length else { throw .malformed("its Content-Length is not one number") }
-            self = .length(length)
-        } else {
-            self = .none
+            return
+        }
+        do throws(BodyFraming.Invalid) {
+            self = hasLength ? try fields.contentLength().map { .length($0) } ?? .none : .none
+        } catch {
+            throw .malformed(error.description)
         }
     }
 }

@@ -36,12 +36,11 @@ package struct HTTP1ResponseReader: Sendable {
     /// - Parameter method: the answer to HEAD has no body, whatever its fields say.
     package mutating func begin(method: String) { state = .head(HTTP1HeadFinder(), isHead: method == "HEAD") }
 
-    package mutating func append(_ bytes: ByteBuffer) {
-        if buffer.readableBytes == 0 {
-            buffer = bytes
-        } else {
-            buffer.writeImmutableBuffer(bytes)
-        }
+    package mutating func append(_ bytes: ByteBuffer) { buffer.join(bytes) }
+
+    /// Whether more than its end follows the final head that was read last.
+    package var expectsBody: Bool {
+        if case .body(let body) = state { !body.isEmpty } else { false }
     }
 
     /// The connection has ended.
@@ -59,8 +58,6 @@ package struct HTTP1ResponseReader: Sendable {
             case .idle, .failed: return nil
             case .head(let finder, let isHead): return try head(finder, isHead: isHead)
             case .body(var body):
-                // Not held twice while it is changed.
-                state = .failed
                 let part = try body.next(from: &buffer)
                 state = .body(body)
                 switch part {
@@ -70,11 +67,7 @@ package struct HTTP1ResponseReader: Sendable {
                     return .end(trailers)
                 case nil: return nil
                 }
-            case .opaque:
-                guard let bytes = buffer.readSlice(length: buffer.readableBytes), bytes.readableBytes > 0 else {
-                    return nil
-                }
-                return .opaque(bytes)
+            case .opaque: return buffer.take().map { .opaque($0) }
             }
         } catch {
             state = .failed
@@ -89,14 +82,12 @@ package struct HTTP1ResponseReader: Sendable {
             throw .malformed("it does not begin with a status line")
         }
         var finder = finder
-        guard let size = try finder.find(in: buffer) else {
-            guard buffer.readableBytes <= limits.head else { throw .fieldsTooLarge }
+        let response = try finder.takeHead(
+            from: &buffer, limit: limits.head,
+            { [limits] bytes throws(HTTP1Error) in try HTTP1HeadParser.response(bytes, limits: limits) })
+        guard let response else {
             state = .head(finder, isHead: isHead)
             return nil
-        }
-        guard size <= limits.head else { throw .fieldsTooLarge }
-        let response = try buffer.readHead(size: size) { [limits] bytes throws(HTTP1Error) in
-            try HTTP1HeadParser.response(bytes, limits: limits)
         }
         switch response.status {
         case 101: state = .opaque
