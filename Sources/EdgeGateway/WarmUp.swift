@@ -53,6 +53,7 @@ package final class WarmUp: Sendable {
 
     /// Returns when it is over, or the task is cancelled.
     package func wait() async {
+        // It is over by what agents do as well as by what they do not: looked at for the short time that it lasts.
         while !state.withLock({ $0.isOver(at: .now()) }), (try? await Task.sleep(for: .milliseconds(50))) != nil {}
     }
 }

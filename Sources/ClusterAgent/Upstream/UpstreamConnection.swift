@@ -49,6 +49,9 @@ final class UpstreamConnection: ChannelDuplexHandler {
         self.pool = pool
     }
 
+    /// Whether more than its end follows the final head that was read last.
+    var responseHasBody: Bool { reader.expectsBody }
+
     var isActive: Bool { context?.channel.isActive ?? false }
 
     // MARK: The exchange's wishes

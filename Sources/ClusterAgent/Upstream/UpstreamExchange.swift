@@ -18,7 +18,6 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     /// Parts of the request that arrived before the connection; bounded by the stream's credit.
     private var early: [StreamEvent] = []
     private var requestBody: BodyFraming?
-    private var responseBody: BodyFraming?
     private var endpoint: UpstreamEndpoint?
     private var hasRetried = false
     /// Bytes of the request that are written and whose credit is not returned.
@@ -183,22 +182,13 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     /// Idempotent (RFC 9110 §9.2.2) and without a body that is gone.
     private var isSafeToRepeat: Bool {
         machine.requestHasEnded && (requestBody?.isEmpty == true || isUpgrade)
-            && ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(head.method)
+            && HTTPMethods.isIdempotent(head.method)
     }
 
     private func respond(_ response: HTTP1Response) {
         if response.status == 101 { return switchProtocols(response) }
         let answer = ResponseHead(status: response.status, fields: HopByHop.removed(from: response.fields))
-        var isEmpty = false
-        if !answer.isInformational {
-            do {
-                let framing = try BodyFraming(response: answer.status, fields: answer.fields, method: head.method)
-                responseBody = framing
-                isEmpty = framing.isEmpty
-            } catch {
-                return end(machine.serverFailed(.backendInvalid), "\(error)")
-            }
-        }
+        let isEmpty = !answer.isInformational && connection?.responseHasBody == false
         let action = machine.responseHead(isInformational: answer.isInformational, isEnd: isEmpty, now: .now())
         switch action {
         case .discard: return

@@ -35,7 +35,8 @@ package struct CredentialWatcher: Service {
         self.logger = logger
     }
 
-    /// Looks until graceful shutdown.
+    /// Looks until graceful shutdown. At the clock as much as at the files: credentials expire by themselves, and a mounted
+    /// Secret changes by a link that is swapped, which watches of a file do not see.
     package func run() async throws {
         await cancelWhenGracefulShutdown {
             var watches = watches

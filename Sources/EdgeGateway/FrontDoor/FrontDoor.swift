@@ -86,6 +86,7 @@ package struct FrontDoor: Service {
     private func lameDuck(_ listener: any Channel, _ connections: OpenConnections, until deadline: NIODeadline) async {
         while !Task.isCancelled, NIODeadline.now() < deadline, connections.wereThere(within: .seconds(5)) {
             if reusePort { await ListenerHandover.begin(listener) }
+            // Nobody tells when a successor begins to listen, nor when a client will not come any more.
             try? await Task.sleep(for: .milliseconds(100))
         }
     }

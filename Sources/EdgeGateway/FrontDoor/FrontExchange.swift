@@ -41,12 +41,14 @@ final class FrontExchange: StreamReceiver {
     private var isUpgraded = false
     private var toClient = WebSocketBoundary()
 
-    init(_ request: HTTP1Request, client: String, handler: ProxyHandler) {
+    /// - Parameter hasBody: whether the framing says that a body follows the head.
+    init(_ request: HTTP1Request, hasBody: Bool, client: String, handler: ProxyHandler) {
         self.handler = handler
         isHTTP11 = request.version == .http11
         clientKeepsAlive = request.version.keepsAlive(request.fields)
-        hasRequestBody = request.hasBody
-        upgrade = request.upgrade
+        hasRequestBody = hasBody
+        // Beside a body nobody could tell its end from where the other protocol begins.
+        upgrade = hasBody ? nil : request.upgrade
         record = AccessRecord(host: "", path: "", method: request.method, status: 0, duration: .zero, client: client)
         let now = NIODeadline.now()
         started = now
@@ -154,7 +156,7 @@ final class FrontExchange: StreamReceiver {
             end(machine.serverFailed(failure))
         case .lost:
             // It may have been processed, or not: only what may be processed twice goes to another tunnel.
-            if isRepeatable, retryElsewhere(otherwise: .tunnelLost) { return }
+            if HTTPMethods.isIdempotent(record.method), retryElsewhere(otherwise: .tunnelLost) { return }
             if isUpgraded { tellRestart() }
             end(machine.serverFailed(.tunnelLost))
         case .refused(let refusal):
@@ -180,11 +182,6 @@ final class FrontExchange: StreamReceiver {
     func fail(_ failure: ExchangeFailure) { end(machine.serverFailed(failure)) }
 
     // MARK: Trying again
-
-    /// Whether the request may be carried out twice: idempotent (RFC 9110 §9.2.2).
-    private var isRepeatable: Bool {
-        ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(record.method)
-    }
 
     /// The request goes to another tunnel, once, while nothing of an answer is out and all of the request is at hand.
     private func retryElsewhere(otherwise failure: ExchangeFailure) -> Bool {
@@ -437,19 +434,11 @@ extension ResetCode {
 }
 
 extension HTTP1Request {
-    /// Whether the framing says that a body follows (RFC 9112 §6.3).
-    fileprivate var hasBody: Bool {
-        if fields.contains(name: "Transfer-Encoding") { return true }
-        guard let length = fields.first(name: "Content-Length") else { return false }
-        return length != "0"
-    }
-
     /// The protocol that the client wants to switch to (RFC 9110 §7.8).
     ///
-    /// Not HTTP/2: what is inside it would reach the application past this gateway's routes. Not beside a body, whose
-    /// end would be where the other protocol begins.
+    /// Not HTTP/2: what is inside it would reach the application past this gateway's routes.
     fileprivate var upgrade: String? {
-        guard version == .http11, !hasBody, let upgrade = fields.first(name: "upgrade"),
+        guard version == .http11, let upgrade = fields.first(name: "upgrade"),
             fields.list("connection").contains(where: { $0.lowercased() == "upgrade" }),
             UpgradeOffer.mayPass(fields)
         else { return nil }

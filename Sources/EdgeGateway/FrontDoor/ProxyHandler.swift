@@ -172,7 +172,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     // MARK: Starting
 
     private func start(_ request: HTTP1Request) {
-        let exchange = FrontExchange(request, client: client, handler: self)
+        let exchange = FrontExchange(
+            request, hasBody: reader.expectsBody, client: client, handler: self)
         self.exchange = exchange
         do throws(ExchangeFailure) {
             let target = try RequestTarget(request)
@@ -264,12 +265,10 @@ final class ProxyHandler: ChannelDuplexHandler {
         self.exchange = nil
         idleSince = .now()
         isHeld = false
-        if reusable, !isDraining {
-            flush()
-            return readParts()
-        }
-        isClosing = true
+        // Before the flush, which may tell that the client takes more.
+        isClosing = !reusable || isDraining
         flush()
+        guard isClosing else { return readParts() }
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
         context.whenSent { handler.value.answered(requestEnded: requestEnded) }
     }
