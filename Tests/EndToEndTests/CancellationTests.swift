@@ -128,6 +128,7 @@ struct CancellationTests {
                         let client = try await stack.connect()
                         try await client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 9000000\r\n\r\n")
                         client.post(bytes)
+                        // Not a wait: the clients go away at different moments of their requests.
                         try await Task.sleep(for: .milliseconds(number % 10))
                         client.close()
                     }

@@ -91,6 +91,39 @@ struct LyingGatewayTests {
         }
     }
 
+    @Test("no gateway gets past what is advertised by an upgrade to HTTP/2, nor by bytes before another is accepted")
+    func upgrades() async throws {
+        let seen = Box<String>()
+        try await withAgent { backend in
+            try await Self.keep(seen, backend)
+        } _: { gateway, backend in
+            func request(_ id: UInt32, upgrade: String) -> Frame {
+                .headers(
+                    StreamID(id),
+                    .request(
+                        RequestHead(
+                            method: "GET", authority: "app.test", target: "/", upgrade: upgrade, window: 65536,
+                            fields: [:])),
+                    endStream: false)
+            }
+            for (index, offer) in ["h2c", "websocket, H2C"].enumerated() {
+                gateway.send(request(UInt32(index + 1), upgrade: offer))
+            }
+            try await eventually("both are reset") {
+                (1...2).allSatisfy { gateway.frames.contains("reset \($0) protocol_error") }
+            }
+            #expect(backend.connections.isEmpty)
+            gateway.send(
+                request(3, upgrade: "websocket"),
+                .data(StreamID(3), ByteBuffer(string: Self.smuggled), endStream: false))
+            try await eventually("the backend has the head") { seen.value?.hasSuffix("\r\n\r\n") == true }
+            gateway.send(.data(StreamID(3), ByteBuffer(string: Self.smuggled), endStream: false))
+            gateway.send(FakeGateway.request(4))
+            try await eventually("what came later is there") { backend.connections.count == 2 }
+            #expect(seen.value?.contains("/smuggled") != true)
+        }
+    }
+
     @Test("a stream number used twice ends the tunnel with its name; the agent dials again")
     func reusedStream() async throws {
         try await withAgent { backend in

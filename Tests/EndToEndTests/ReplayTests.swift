@@ -90,6 +90,24 @@ struct ReplayTests {
         }
     }
 
+    @Test("a body of more than may be kept is not sent again")
+    func tooLarge() async throws {
+        let size = FrameLimits.initialRequestCredit * 4
+        try await withTwoAgents { stack, agents in
+            let client = try await stack.connect()
+            try await client.send("PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: \(size)\r\n\r\n")
+            try await client.send(ByteBuffer(repeating: 0x78, count: size))
+            let (first, other) = try await holder(agents)
+            let line = { first.events.compactMap { Int($0.split(separator: " ").last ?? "") }.reduce(0, +) }
+            try await eventually("the credit is used up") { line() >= FrameLimits.initialRequestCredit }
+            first.send(.reset(StreamID(1), .refused, detail: ""))
+            let response = try await client.response()
+            #expect(response.status == 503)
+            #expect(other.requests.isEmpty)
+            client.close()
+        }
+    }
+
     @Test("nothing is sent again once an answer has begun")
     func answered() async throws {
         try await withTwoAgents { stack, agents in

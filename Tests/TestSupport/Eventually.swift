@@ -36,6 +36,21 @@ package func within<Result: Sendable>(
     }
 }
 
+/// Runs services beside `body`, however they end, and cancels them afterwards. Throws `NeverHappened` where all of it
+/// takes longer than `limit`.
+package func withServices(
+    _ services: [@Sendable () async throws -> Void], within limit: Duration,
+    _ body: @escaping @Sendable () async throws -> Void
+) async throws {
+    try await within(limit) {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for service in services { group.addTask { try? await service() } }
+            defer { group.cancelAll() }
+            try await body()
+        }
+    }
+}
+
 /// Runs `run` beside `body` and cancels it afterwards.
 package func withRunning<Result>(
     _ run: @escaping @Sendable () async throws -> Void, _ body: () async throws -> Result

@@ -216,7 +216,6 @@ func withAgent(
     _ options: StackOptions = StackOptions(), backend script: @escaping Backend.Script,
     _ body: @escaping @Sendable (FakeGateway, Backend) async throws -> Void
 ) async throws {
-    enum Ended { case body, service }
     let backend = try await Backend()
     let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
@@ -224,26 +223,9 @@ func withAgent(
     let listener = try await TunnelAcceptor.bind(
         host: "127.0.0.1", port: 0, tls: { nil }, admission: gateway, group: Loops.tunnels)
     let pool = try parts.pool(options, port: try #require(listener.localAddress?.port))
-    try await withThrowingTaskGroup(of: Ended.self) { group in
-        group.addTask {
-            await backend.run(script)
-            return .service
-        }
-        group.addTask {
-            try? await pool.run()
-            return .service
-        }
-        group.addTask {
-            try await eventually("the agent is connected") { parts.status.isConnected }
-            try await body(gateway, backend)
-            return .body
-        }
-        group.addTask {
-            try await Task.sleep(for: .seconds(20))
-            throw NeverHappened()
-        }
-        defer { group.cancelAll() }
-        while let ended = try await group.next(), ended != .body {}
+    try await withServices([{ await backend.run(script) }, pool.run], within: .seconds(20)) {
+        try await eventually("the agent is connected") { parts.status.isConnected }
+        try await body(gateway, backend)
     }
     try? await listener.close()
 }

@@ -30,7 +30,6 @@ func withPool(
     backend script: @escaping Backend.Script = { _ in },
     _ body: @escaping @Sendable (PoolBench) async throws -> Void
 ) async throws {
-    enum Ended { case body, service }
     let backend = try await Backend()
     let reachable = Box<[Int]>()
     var options = options
@@ -61,33 +60,10 @@ func withPool(
     let bench = PoolBench(
         ports: ports, sync: parts.sync, status: parts.status, log: parts.agentLog, backend: backend,
         reachable: reachable, tokenFile: parts.tokenFile.path, stop: { stop.finish() })
-    try await withThrowingTaskGroup(of: Ended.self) { group in
-        group.addTask {
-            await backend.run(script)
-            return .service
-        }
-        group.addTask {
-            await withTaskGroup(of: Void.self) { agent in
-                agent.addTask {
-                    try? await pool.run()
-                    bench.hasEnded.set(true)
-                }
-                agent.addTask { for await _ in stopped {} }
-                await agent.next()
-                agent.cancelAll()
-            }
-            return .service
-        }
-        group.addTask {
-            try await body(bench)
-            return .body
-        }
-        group.addTask {
-            try await Task.sleep(for: .seconds(30))
-            throw NeverHappened()
-        }
-        defer { group.cancelAll() }
-        while let ended = try await group.next(), ended != .body {}
+    let agent: @Sendable () async -> Void = {
+        await runUntilStopped(stopped, pool.run)
+        bench.hasEnded.set(true)
     }
+    try await withServices([{ await backend.run(script) }, agent], within: .seconds(30)) { try await body(bench) }
     for listener in listeners { try? await listener.close() }
 }

@@ -122,22 +122,13 @@ func withStack(
     backend script: @escaping Backend.Script,
     _ body: @escaping @Sendable (Stack) async throws -> Void
 ) async throws {
-    enum Ended { case body, service }
     let backend = try await Backend()
     let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let ports = AsyncStream.makeStream(of: (isFront: Bool, port: Int).self)
-    try await withThrowingTaskGroup(of: Ended.self) { group in
-        group.addTask {
-            await backend.run(script)
-            return .service
-        }
-        for service in try parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) }) {
-            group.addTask {
-                try? await service.run()
-                return .service
-            }
-        }
+    let gateway = try parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) })
+    let services = gateway.map { service in { @Sendable in try await service.run() } }
+    try await withServices(services + [{ await backend.run(script) }], within: limit) {
         var listening: [Bool: Int] = [:]
         for await (isFront, port) in ports.stream {
             listening[isFront] = port
@@ -145,39 +136,34 @@ func withStack(
         }
         let frontPort = try #require(listening[true])
         let agentPort = try #require(listening[false])
-        let (stop, stopAgent) = AsyncStream.makeStream(of: Never.self)
+        let (stopped, stopAgent) = AsyncStream.makeStream(of: Never.self)
         let stack = Stack(
             frontPort: frontPort, agentPort: agentPort, tunnels: parts.tunnels, cache: parts.cache,
             guardrail: parts.guardrail, sync: parts.sync, status: parts.status, directory: parts.directory,
             authenticator: parts.authenticator, backend: backend,
             gatewayLog: parts.gatewayLog, agentLog: parts.agentLog, stopAgent: { stopAgent.finish() })
-        if options.hasAgent {
-            group.addTask {
-                await withTaskGroup(of: Void.self) { agent in
-                    agent.addTask {
-                        try? await parts.pool(options, port: agentPort).run()
-                        stack.agentHasEnded.set(true)
-                    }
-                    agent.addTask { for await _ in stop {} }
-                    await agent.next()
-                    agent.cancelAll()
-                }
-                return .service
-            }
+        let agent: @Sendable () async throws -> Void = {
+            guard options.hasAgent else { return }
+            let pool = try parts.pool(options, port: agentPort)
+            await runUntilStopped(stopped, pool.run)
+            stack.agentHasEnded.set(true)
         }
-        group.addTask {
+        try await withRunning(agent) {
             if options.hasAgent, options.waitsForRoutes {
                 try await eventually("the routes are acknowledged") { !stack.sync.acks.isEmpty }
             }
             try await body(stack)
-            return .body
         }
-        group.addTask {
-            try await Task.sleep(for: limit)
-            throw NeverHappened()
-        }
-        defer { group.cancelAll() }
-        while let ended = try await group.next(), ended != .body {}
+    }
+}
+
+/// Runs a service until it ends by itself, or is cancelled because `stopped` has ended; returns when it is over.
+func runUntilStopped(_ stopped: AsyncStream<Never>, _ service: @escaping @Sendable () async throws -> Void) async {
+    await withTaskGroup(of: Void.self) { group in
+        group.addTask { try? await service() }
+        group.addTask { for await _ in stopped {} }
+        await group.next()
+        group.cancelAll()
     }
 }
 
