@@ -214,6 +214,7 @@ package final class TunnelHandler: ChannelInboundHandler {
             id: id, handler: self, tunnelLoop: loop, receiver: NIOLoopBound(receiver, eventLoop: loop),
             receiverLoop: loop)
         streams[id] = stream
+        touched.append(stream)
         receiver.attached(to: stream)
     }
 

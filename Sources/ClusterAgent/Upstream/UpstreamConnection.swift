@@ -38,7 +38,6 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var hasEnded = false
     private var isReadPending = false
     private var isReadingParts = false
-    private var isFlushScheduled = false
     /// When it was given back to the pool.
     private(set) var idleSince = NIODeadline.now()
     /// Whether it has carried an exchange before: then the backend may have closed it already.
@@ -56,7 +55,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     // MARK: The exchange's wishes
 
-    /// Starts an exchange: writes the head of its request.
+    /// Starts an exchange: writes the head of its request, to be flushed.
     ///
     /// - Parameters:
     ///   - body: whether more than the head follows.
@@ -80,7 +79,6 @@ final class UpstreamConnection: ChannelDuplexHandler {
             }
             output.writeHTTP1HeadEnd()
         }
-        scheduleFlush()
     }
 
     func send(_ bytes: ByteBuffer) {
@@ -88,14 +86,10 @@ final class UpstreamConnection: ChannelDuplexHandler {
         if isChunked { writer.gather { $0.writeHTTP1ChunkLine(bytes.readableBytes) } }
         writer.write(bytes, to: context)
         if isChunked { writer.gather { $0.writeHTTP1HeadEnd() } }
-        scheduleFlush()
     }
 
     func endRequest(trailers: HeaderFields?) {
-        if isChunked {
-            writer.gather { $0.writeHTTP1LastChunk(trailers: trailers.map(HopByHop.trailers)) }
-            scheduleFlush()
-        }
+        if isChunked { writer.gather { $0.writeHTTP1LastChunk(trailers: trailers.map(HopByHop.trailers)) } }
         requestEnded = true
         releaseIfOver()
     }
@@ -130,21 +124,14 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func close() { context?.close(promise: nil) }
 
-    /// What one burst brings leaves in one system call.
-    private func scheduleFlush() {
-        guard !isFlushScheduled, let context else { return }
-        isFlushScheduled = true
-        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.execute { connection.value.flush() }
-    }
-
-    private func flush() {
-        isFlushScheduled = false
-        guard let context else { return }
+    /// To be called at the end of each burst of wishes, so that what it brought leaves in one system call.
+    func flush() {
+        guard let context, writer.hasOutput else { return }
         writer.flush(to: context)
         guard let user, user.owedCredit > 0 else { return }
         let size = user.owedCredit
-        context.whenSent(size) { user.sent(size) }
+        guard !context.isAsGoodAsSent(size) else { return user.sent(size) }
+        context.whenSent { user.sent(size) }
     }
 
     private func releaseIfOver() {

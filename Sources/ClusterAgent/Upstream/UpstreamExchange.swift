@@ -25,6 +25,8 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     /// Whether the client wants to switch to another protocol: then its stream stays open behind a request without body.
     private let isUpgrade: Bool
     private var isUpgraded = false
+    /// Where its pool keeps it; the pool's affair.
+    var placeInPool: Int?
 
     init(head: RequestHead, endStream: Bool, pool: UpstreamPool, failures: StreamFailures) {
         self.head = head
@@ -77,7 +79,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         }
     }
 
-    func receivedBurst() {}
+    func receivedBurst() { connection?.flush() }
 
     private func forward(_ event: StreamEvent) {
         switch event {
@@ -125,6 +127,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private func connected(_ connection: UpstreamConnection) {
         guard !machine.isOver else { return pool.giveBack(connection) }
         begin(connection)
+        connection.flush()
     }
 
     private func notConnected(_ error: any Error) {

@@ -336,10 +336,13 @@ final class FrontExchange: StreamReceiver {
         guard owed > 0 else { return }
         let size = owed
         owed = 0
-        handler.whenSent(size) { [self] in
-            machine.progressed(now: .now())
-            stream?.consumed(size)
-        }
+        guard !handler.isAsGoodAsSent(size) else { return sent(size) }
+        handler.whenSent { [self] in sent(size) }
+    }
+
+    private func sent(_ bytes: Int) {
+        machine.progressed(now: .now())
+        stream?.consumed(bytes)
     }
 
     /// Tells a client that speaks WebSocket to come again (RFC 6455 §7.4.1, code 1012 of the IANA registry).

@@ -237,10 +237,13 @@ final class ProxyHandler: ChannelDuplexHandler {
         writer.flush(to: context)
     }
 
+    /// Whether so many bytes, flushed, are as good as with the client's socket, or will never be there.
+    func isAsGoodAsSent(_ bytes: Int) -> Bool { context?.isAsGoodAsSent(bytes) ?? true }
+
     /// Calls `body` once what was flushed is with the client's socket, or will never be.
-    func whenSent(_ bytes: Int, _ body: @escaping () -> Void) {
+    func whenSent(_ body: @escaping () -> Void) {
         guard let context else { return body() }
-        context.whenSent(bytes, body)
+        context.whenSent(body)
     }
 
     func holdRequest(_ held: Bool) {
