@@ -50,7 +50,8 @@ package enum TunnelAcceptor {
         group: any EventLoopGroup,
         handshakeTimeout: TimeAmount = .seconds(10)
     ) async throws -> any Channel {
-        try await ServerBootstrap(group: group)
+        // An agent's tunnels come one after the other: in turn they spread over the event loops.
+        try await ServerBootstrap(group: group, childGroup: EventLoopTurns(group))
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(SharedPort.option, value: reusePort ? 1 : 0)

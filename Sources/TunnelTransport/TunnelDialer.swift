@@ -15,6 +15,8 @@ package struct TunnelDialer: Sendable {
     /// `nil`: the gateway is connected to directly.
     package var proxy: TunnelProxy?
     package var group: any EventLoopGroup
+    /// Which of the group's event loops the tunnel lives on, counted round and round; `nil`: whose turn it is.
+    package var turn: Int?
     /// For connecting, the proxy, TLS and the handshake together.
     package var timeout: TimeAmount
 
@@ -41,7 +43,7 @@ package struct TunnelDialer: Sendable {
         _ address: SocketAddress? = nil, token: String, configuration: TunnelConfiguration,
         observer: any TunnelObserver
     ) async throws -> Tunnel {
-        let loop = group.next()
+        let loop = turn.map { EventLoopTurns(group).loop($0) } ?? group.next()
         let promise = loop.makePromise(of: Tunnel.self)
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(timeout)

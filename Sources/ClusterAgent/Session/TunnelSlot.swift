@@ -220,6 +220,8 @@ struct TunnelSlot: Sendable {
         let id = TunnelID(slot: number, attempt: attempt)
         do {
             let token = try configuration.tokenFile.read()
+            var dialer = dialer
+            dialer.turn = number
             let tunnel = try await dialer.dial(
                 address, token: token.reveal(), configuration: configuration.tunnel, observer: session)
             let outcome = await session.run(tunnel, grace: configuration.shutdownGrace)
