@@ -97,9 +97,10 @@ package struct Multiplexer {
     package var hasOutput: Bool { urgent.readableBytes > 0 || !ready.isEmpty }
     /// Frames that answer the peer's (credit, resets) and wait to be sent; no credit bounds them.
     package internal(set) var waitingAnswers = 0
-    package var hasReadyStreams: Bool { !ready.isEmpty }
-    /// Bytes of frames that are encoded already.
-    package var encodedBytes: Int { urgent.readableBytes }
+    /// Bytes of frames that may leave next, at most, with the headers that they still need.
+    package var sendableBytes: Int {
+        urgent.readableBytes + (ready.isEmpty ? 0 : queuedBody + ready.count * FrameWire.headerSize)
+    }
     package func isOpen(_ id: StreamID) -> Bool { streams[id] != nil }
     /// Whether `open` could succeed now.
     package var acceptsStreams: Bool { !isDraining && streams.count < maxStreams }

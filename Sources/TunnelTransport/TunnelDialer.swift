@@ -15,8 +15,9 @@ package struct TunnelDialer: Sendable {
     /// `nil`: the gateway is connected to directly.
     package var proxy: TunnelProxy?
     package var group: any EventLoopGroup
-    /// Which of the group's event loops the tunnel lives on, counted round and round; `nil`: whose turn it is.
-    package var turn: Int?
+    /// Which of the group's event loops the tunnel lives on, counted round and round, so that an agent's tunnels share
+    /// none without need; `nil`: the group's choice.
+    package var loopNumber: Int?
     /// For connecting, the proxy, TLS and the handshake together.
     package var timeout: TimeAmount
 
@@ -43,7 +44,8 @@ package struct TunnelDialer: Sendable {
         _ address: SocketAddress? = nil, token: String, configuration: TunnelConfiguration,
         observer: any TunnelObserver
     ) async throws -> Tunnel {
-        let loop = turn.map { EventLoopTurns(group).loop($0) } ?? group.next()
+        let loops = Array(group.makeIterator())
+        let loop = loopNumber.map { loops[$0 % loops.count] } ?? group.next()
         let promise = loop.makePromise(of: Tunnel.self)
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(timeout)

@@ -9,8 +9,8 @@ package final class TunnelHandler: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    /// Bytes of frames that go into one WebSocket message.
-    private static let messageSize = 64 * 1024
+    /// Bytes of frames that go into one WebSocket message: with its header they fill a buffer of 64 KiB.
+    private static let messageSize = 64 * 1024 - WebSocketWriter.headerSpace
     /// Answers to frames that may wait for a peer that does not read.
     private static let mostWaitingAnswers = 100_000
     /// Bytes that may wait in the socket's buffer before another control message.
@@ -363,7 +363,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     func flushOutput() {
         guard let context else { return }
         while closeReason == nil, multiplexer.hasOutput, context.channel.isWritable {
-            let capacity = multiplexer.hasReadyStreams ? Self.messageSize / 4 : multiplexer.encodedBytes
+            let capacity = min(multiplexer.sendableBytes, Self.messageSize)
             var message = writer.startMessage(capacity: capacity, allocator: context.channel.allocator)
             let written = multiplexer.write(into: &message, limit: Self.messageSize)
             if message.readableBytes > 0 {

@@ -221,7 +221,7 @@ struct TunnelSlot: Sendable {
         do {
             let token = try configuration.tokenFile.read()
             var dialer = dialer
-            dialer.turn = number
+            dialer.loopNumber = number
             let tunnel = try await dialer.dial(
                 address, token: token.reveal(), configuration: configuration.tunnel, observer: session)
             let outcome = await session.run(tunnel, grace: configuration.shutdownGrace)
