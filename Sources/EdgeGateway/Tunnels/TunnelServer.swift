@@ -177,11 +177,3 @@ private final class OpenTunnels: Sendable {
         tunnel.channel.closeFuture.whenComplete { [self] _ in tunnels.withLock { $0[id] = nil } }
     }
 }
-
-extension SocketAddress {
-    /// `address:port`, as logs show it.
-    package var shown: String {
-        guard let ipAddress, let port else { return description }
-        return HostAndPort(host: ipAddress, port: port).description
-    }
-}
