@@ -134,7 +134,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto, cryptoExtras, jwtKit,
+                "KubernetesAPI", nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto, cryptoExtras, jwtKit,
             ], path: "Tests/TestSupport",
             swiftSettings: settings),
 
