@@ -58,7 +58,7 @@ package struct TunnelDialer: Sendable {
                         try configure(channel, token, configuration, observer, promise)
                     }
                     guard let proxy else { return try shakeHands(channel) }
-                    try proxy.connect(channel, to: authority, promise: promise, then: shakeHands)
+                    try proxy.connect(channel, to: hostAndPort(host, port), promise: promise, then: shakeHands)
                 }
             }
         let connecting =
@@ -86,9 +86,6 @@ package struct TunnelDialer: Sendable {
         }
     }
 
-    /// Host and port as `Host` and CONNECT write them (RFC 9110 §7.2).
-    private var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-
     private func configure(
         _ channel: any Channel, _ token: String, _ configuration: TunnelConfiguration, _ observer: any TunnelObserver,
         _ promise: EventLoopPromise<Tunnel>
@@ -101,7 +98,7 @@ package struct TunnelDialer: Sendable {
             let name = serverName ?? (isAddress ? nil : host)
             try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
         }
-        let handshake = ClientHandshakeHandler(host: authority, promise: promise)
+        let handshake = ClientHandshakeHandler(host: hostAndPort(host, port), promise: promise)
         let upgrader = TunnelClientUpgrader(
             token: token, configuration: configuration, observer: observer, handshake: handshake, promise: promise)
         try pipeline.addHTTPClientHandlers(

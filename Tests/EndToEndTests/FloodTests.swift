@@ -113,11 +113,8 @@ struct FloodTests {
             // Answers nobody.
             try await backend.waitForEnd()
         } _: { gateway, _ in
-            for round in 0..<flood.rounds {
-                for message in flood.messages(round: round, head: FakeGateway.request(1, "POST", end: false)) {
-                    gateway.message(message.opcode, message.payload)
-                }
-            }
+            let head = FakeGateway.request(1, "POST", end: false)
+            gateway.messages((0..<flood.rounds).flatMap { flood.messages(round: $0, head: head) })
             try await eventually("the gateway is told") { gateway.errors.first == "flood" }
             try await eventually("the agent comes again") { gateway.tunnelCount >= 2 }
         }

@@ -238,11 +238,3 @@ struct TunnelSlot: Sendable {
         }
     }
 }
-
-extension SocketAddress {
-    /// `address:port`, as logs show it and as slots compare it.
-    fileprivate var shown: String {
-        guard let ipAddress, let port else { return description }
-        return ipAddress.contains(":") ? "[\(ipAddress)]:\(port)" : "\(ipAddress):\(port)"
-    }
-}
