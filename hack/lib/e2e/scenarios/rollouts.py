@@ -142,6 +142,25 @@ def agent_ends_in_time(world: E2EWorld) -> str:
     return f"1012 after {told:.1f} of {SHORT_GRACE:g} s; {load}"
 
 
+def agent_ends_without_api_server(world: E2EWorld) -> str:
+    """A leader that gets no answer from the API server any more ends within its grace time all the same."""
+    _needs_websockets()
+    with world.relayed() as (relay, kubeconfig), _replicas(world):
+        leader = _replica(world, "cut-off", SHORT_GRACE / 2, kubeconfig)
+        with websocket_peer.application(world, "cut-off", WEBSOCKET_HOST), _route(world, "cut-off-load"):
+            with _open_for_ever(world) as websocket:
+                relay.freeze()
+                asked = time.monotonic()
+                took = end_within(leader.program, SHORT_GRACE / 2)
+                told = _expect_told(websocket, asked, SHORT_GRACE / 2)
+            # The next leader need not wait for the end of a lease that could not be let go of.
+            namespace, name = world.lease.split("/")
+            world.cluster.delete("Lease", namespace, name)
+            _replica(world, "cut-off-successor")
+            programmed(world, "cut-off-load", seconds=30)
+    return f"ended in {took:.1f} s, 1012 after {told:.1f} s"
+
+
 @contextmanager
 def _open_for_ever(world: E2EWorld) -> Iterator[IdleWebSocket]:
     """A WebSocket whose client waits, and a download whose client does not read."""
@@ -174,4 +193,7 @@ def _list(seconds: list[float]) -> str:
     return ", ".join(f"{each:.1f}" for each in seconds)
 
 
-CHECKS = [gateway_replaced, agents_replaced, gateway_ends_in_time, agent_ends_in_time]
+CHECKS = [
+    gateway_replaced, agents_replaced, gateway_ends_in_time, agent_ends_in_time,
+    agent_ends_without_api_server,
+]
