@@ -81,6 +81,8 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         ticker?.cancel()
+        // Where the connection had ended before the handler came.
+        finish(.disconnected)
         self.context = nil
     }
 
