@@ -25,6 +25,8 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     /// Whether the client wants to switch to another protocol: then its stream stays open behind a request without body.
     private let isUpgrade: Bool
     private var isUpgraded = false
+    /// The tunnel takes no more of the answer for now: the client reads slowly.
+    private var isHeldBack = false
 
     init(head: RequestHead, endStream: Bool, pool: UpstreamPool, failures: StreamFailures) {
         self.head = head
@@ -69,8 +71,11 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         case .reset, .lost:
             if machine.clientClosed() { connection?.cancel() }
             over()
-        case .holdBack: connection?.hold(true)
+        case .holdBack:
+            isHeldBack = true
+            connection?.hold(true)
         case .resume:
+            isHeldBack = false
             machine.progressed(now: .now())
             connection?.hold(false)
         case .head, .refused: break
@@ -247,7 +252,13 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     // MARK: Ending
 
-    func checkDeadline(_ now: NIODeadline) { end(machine.checkDeadline(now: now), "waited too long") }
+    func checkDeadline(_ now: NIODeadline) {
+        guard now >= machine.deadline else { return }
+        // How fast the client reads only the gateway sees, which gives it up where it has stopped. Here a window of
+        // megabytes may lie between two signs of it.
+        if isHeldBack { machine.progressed(now: now) }
+        end(machine.checkDeadline(now: now), "waited too long")
+    }
 
     private func end(_ failed: ExchangeStateMachine.Failed, _ detail: @autoclosure () -> String) {
         switch failed {
