@@ -88,8 +88,11 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         switch event {
         case .data(let bytes, let endStream):
             let size = bytes.readableBytes
-            guard machine.requestPart(isEnd: endStream, now: .now()) == .forward, let connection else {
+            let action = machine.requestPart(isEnd: endStream, now: .now())
+            guard action != .discard, let connection else {
                 stream?.consumed(size)
+                // The backend is gone, and what was said to it since thrown away.
+                if action == .forwardAndFinish { over() }
                 return
             }
             guard isUpgraded || requestBody?.pass(size) == true && (!endStream || requestBody?.mayEnd == true) else {
@@ -102,10 +105,19 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
                 connection.send(bytes)
             }
             guard endStream else { return }
-            if isUpgraded { connection.endOutput() } else { connection.endRequest(trailers: nil) }
+            switch action {
+            case .forwardAndFinish:
+                connection.end()
+                over()
+            case .forward, .discard:
+                if isUpgraded { connection.endOutput() } else { connection.endRequest(trailers: nil) }
+            }
         case .trailers(let fields):
+            if isUpgraded {
+                return end(machine.serverFailed(.badRequest("trailers of what is not HTTP")), "trailers behind a 101")
+            }
             guard machine.requestPart(isEnd: true, now: .now()) == .forward, let connection else { return }
-            guard !isUpgraded, requestBody?.mayEnd == true else {
+            guard requestBody?.mayEnd == true else {
                 return end(
                     machine.serverFailed(.badRequest("the body is not as long as announced")),
                     "the body is not as long as announced")
@@ -173,7 +185,8 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     func connectionClosed(_ error: (any Error)?) {
         let wasReused = connection?.isReused == true
         connection = nil
-        if isUpgraded, error == nil { return respond(trailers: nil) }
+        // Once it has said its last, that it hears no more is no failure.
+        if isUpgraded, error == nil || machine.hasHalfClosed { return respond(trailers: nil) }
         if wasReused, !hasRetried, isSafeToRepeat, !machine.hasResponseHead, !machine.isOver, let endpoint {
             // The backend closed a kept connection just as it was used again: the request was most likely never read.
             hasRetried = true
@@ -184,6 +197,8 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
             error.map { "\($0)" } ?? "the backend closed the connection")
     }
 
+    func backendEnded() { respond(trailers: nil) }
+
     /// Idempotent (RFC 9110 §9.2.2) and without a body that is gone.
     private var isSafeToRepeat: Bool {
         machine.requestHasEnded && (requestBody?.isEmpty == true || isUpgrade)
@@ -192,13 +207,16 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     private func respond(_ response: HTTP1Response) {
         if response.status == 101 { return switchProtocols(response) }
-        let answer = ResponseHead(status: response.status, fields: HopByHop.removed(from: response.fields))
+        var answer = ResponseHead(status: response.status, fields: HopByHop.removed(from: response.fields))
+        if response.status == 426, let required = UpgradeOffer.required(by: response.fields) {
+            answer.fields.add(name: "Upgrade", value: required)
+        }
         let isEmpty = !answer.isInformational && connection?.responseHasBody == false
         let action = machine.responseHead(isInformational: answer.isInformational, isEnd: isEmpty, now: .now())
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed, "a second final head")
-        case .forward, .forwardAndFinish, .forwardAndCut:
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose:
             stream?.respond(answer, endStream: isEmpty)
             complete(action)
         }
@@ -210,8 +228,9 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
             return end(machine.serverFailed(.backendInvalid), "an upgrade that was not asked for")
         }
         isUpgraded = true
+        connection?.becomeOpaque()
         var answer = ResponseHead(status: 101, fields: HopByHop.removed(from: response.fields))
-        if let chosen = response.fields.first(name: "upgrade") { answer.fields.add(name: "Upgrade", value: chosen) }
+        if let chosen = UpgradeOffer.text(in: response.fields) { answer.fields.add(name: "Upgrade", value: chosen) }
         stream?.respond(answer, endStream: false)
     }
 
@@ -219,7 +238,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         switch machine.responsePart(isEnd: false, now: .now()) {
         case .forward: stream?.send(bytes, endStream: false)
         case .fail(let failed): end(failed, "a body before its head")
-        case .discard, .forwardAndFinish, .forwardAndCut: break
+        case .discard, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: break
         }
     }
 
@@ -228,7 +247,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed, "an end before the head")
-        case .forward, .forwardAndFinish, .forwardAndCut:
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose:
             if let trailers, !trailers.isEmpty {
                 stream?.send(trailers: trailers)
             } else {
@@ -245,8 +264,10 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         case .forwardAndCut:
             connection?.cancel()
             over()
-        case .forwardAndFinish: over()
-        case .forward, .discard, .fail: break
+        case .forwardAndFinish:
+            if isUpgraded { connection?.end() }
+            over()
+        case .forward, .forwardAndHalfClose, .discard, .fail: break
         }
     }
 
