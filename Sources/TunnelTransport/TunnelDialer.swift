@@ -120,6 +120,8 @@ package enum TunnelDialError: Error, Hashable, Sendable, CustomStringConvertible
     /// The gateway answered with a status other than 101.
     case refused(status: Int, detail: String, retryAfter: Int?)
 
+    static let endedInHandshake = Self.failed("the connection ended during the handshake")
+
     package var description: String {
         switch self {
         case .unreachable(let error): "the gateway cannot be reached: \(error)"
@@ -164,6 +166,11 @@ private final class TunnelClientUpgrader: NIOHTTPClientProtocolUpgrader {
 
     func upgrade(context: ChannelHandlerContext, upgradeResponse: HTTPResponseHead) -> EventLoopFuture<Void> {
         context.eventLoop.makeCompletedFuture {
+            // The end may overtake the upgrade, which takes a turn of the event loop.
+            guard context.channel.isActive else {
+                promise.fail(TunnelDialError.endedInHandshake)
+                throw TunnelDialError.endedInHandshake
+            }
             context.pipeline.syncOperations.removeHandler(handshake, promise: nil)
             let tunnel = try Tunnel.install(on: context.channel, configuration: configuration, observer: observer)
             promise.succeed(tunnel)
@@ -229,7 +236,7 @@ private final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChan
 
     private func fail() {
         guard let refusal else {
-            promise.fail(TunnelDialError.failed("the connection ended during the handshake"))
+            promise.fail(TunnelDialError.endedInHandshake)
             return
         }
         let status = Int(refusal.status.code)

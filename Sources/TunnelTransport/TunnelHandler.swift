@@ -47,6 +47,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var isReading = false
     private var isFlushScheduled = false
+    private var areResetsScheduled = false
     private var hasUnflushedWrites = false
     private var closeReason: TunnelCloseReason?
     private let ownTunnel: () -> Tunnel?
@@ -80,6 +81,8 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         ticker?.cancel()
+        // Where the connection had ended before the handler came.
+        finish(.disconnected)
         self.context = nil
     }
 
@@ -300,9 +303,24 @@ package final class TunnelHandler: ChannelInboundHandler {
     }
 
     func reset(_ id: StreamID, _ code: ResetCode, detail: String) {
-        multiplexer.reset(id, code, detail: detail)
+        multiplexer.reset(id, code, detail: detail, at: .now())
         streams.removeValue(forKey: id)?.detach()
         scheduleFlush()
+        scheduleResets()
+    }
+
+    /// RESETs that have to wait leave in steps that are short against the time within which a backend is to be told.
+    private func scheduleResets() {
+        guard !areResetsScheduled, multiplexer.hasAbandoned, let context else { return }
+        areResetsScheduled = true
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: .milliseconds(20)) {
+            let handler = handler.value
+            handler.areResetsScheduled = false
+            handler.multiplexer.resetAbandoned(at: .now())
+            handler.flushOutput()
+            handler.scheduleResets()
+        }
     }
 
     func consumed(_ id: StreamID, _ bytes: Int) {
