@@ -183,7 +183,7 @@ class World:
             raise CheckFailed(str(error)) from error
         return True
 
-    def start_gateway(self) -> Program:
+    def start_gateway(self, *flags: str) -> Program:
         """Starts the gateway, also again after its end: the ports stay."""
         files = self.workspace
         if not files.token.exists():
@@ -196,7 +196,7 @@ class World:
                 "--admin-listen", f"127.0.0.1:{self.gateway_admin_port}", "--clusters-file", str(files.clusters),
                 "--agent-tls-certificate", str(files.certificates / "tls.crt"),
                 "--agent-tls-key", str(files.certificates / "tls.key"), "--heartbeat-interval", "1s",
-                "--shutdown-grace", "2s", "--log-format", "json",
+                "--shutdown-grace", "2s", "--log-format", "json", *flags,
             ],
         )
         self._wait_started(
