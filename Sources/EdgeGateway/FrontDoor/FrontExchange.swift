@@ -226,7 +226,9 @@ final class FrontExchange: StreamReceiver {
     private func respond(_ answer: ResponseHead, _ endStream: Bool) {
         if answer.status == 101 { return switchProtocols(answer, endStream) }
         var head = answer
-        head.fields = HopByHop.removed(from: answer.fields)
+        // Neither has a body to be long (RFC 9110 §8.6); who believes a length waits for one.
+        let hasNoLength = head.isInformational || head.status == 204
+        head.fields = HopByHop.removed(from: answer.fields) { _, kind in hasNoLength && kind == .contentLength }
         if head.status == 426, let required = UpgradeOffer.required(by: answer.fields) {
             head.fields.add(name: "Connection", value: "upgrade")
             head.fields.add(name: "Upgrade", value: required)
@@ -422,7 +424,8 @@ final class FrontExchange: StreamReceiver {
 
     private func answer(_ failure: ExchangeFailure) {
         let answer = FailureAnswer(failure)
-        let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded
+        // What is ambiguous once is not trusted to have ended where it seems to.
+        let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded && answer.status != 400
         handler.gather { output in
             output.writeHTTP1StatusLine(answer.status)
             output.writeHTTP1Fields(answer.fields)
