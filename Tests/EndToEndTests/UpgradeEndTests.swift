@@ -1,4 +1,5 @@
 import EdgeGateway
+import HTTPExchange
 import NIOCore
 import ServiceLifecycleTestKit
 import TestSupport
