@@ -13,15 +13,18 @@ extension Multiplexer {
     /// Appends frames to `message` until it holds `limit` bytes or there is nothing left to send: urgent frames first,
     /// then the ready streams in turn.
     ///
-    /// - Parameter limit: bytes; exceeded by less than one head.
+    /// - Parameter limit: bytes; exceeded only by a head, or by a turn that is all of the message.
     package mutating func write(into message: inout ByteBuffer, limit: Int) -> Written {
         writeUrgent(into: &message, limit: limit)
         var written = Written()
-        let worthwhile = min(limit, Self.smallestTurn)
-        while limit - message.readableBytes >= worthwhile, let id = ready.popFirst() {
+        while message.readableBytes == 0 || limit - message.readableBytes >= Self.smallestTurn,
+            let id = ready.popFirst()
+        {
             guard var stream = streams[id] else { continue }
             stream.isReady = false
-            takeTurn(id, &stream, &message, room: limit - message.readableBytes - FrameWire.headerSize)
+            let isEmpty = message.readableBytes == 0
+            let room = isEmpty ? limits.turn : limit - message.readableBytes - FrameWire.headerSize
+            takeTurn(id, &stream, &message, room: room)
             if stream.isHeldBack, !stream.isCrowdedOut, stream.outbound.bytes < limits.sendQueueLow {
                 stream.isHeldBack = false
                 written.released.append(id)
@@ -60,7 +63,7 @@ extension Multiplexer {
     private mutating func takeTurn(
         _ id: StreamID, _ stream: inout Stream, _ message: inout ByteBuffer, room: Int
     ) {
-        let size = min(stream.outbound.bytes, stream.sendWindow.credit, limits.turn, max(room, 1))
+        let size = min(stream.outbound.bytes, stream.sendWindow.credit, limits.turn, room)
         let isLast = size == stream.outbound.bytes
         var endsHere = false
         if isLast, case .plain = stream.outbound.end { endsHere = true }

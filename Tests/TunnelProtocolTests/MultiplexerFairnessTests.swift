@@ -68,7 +68,8 @@ struct MultiplexerFairnessTests {
         // Together they are no more than one turn.
         var many = try gateway(streams: 3)
         for id in 1...3 as ClosedRange<UInt32> { _ = many.send(StreamID(id), filler(7000), endStream: false) }
-        #expect(turns(try many.output()).filter { $0.hasSuffix(":7000") } == ["1:7000", "2:7000", "3:7000"])
+        let order = turns(try many.output())
+        #expect(order == ["1:7000", "2:7000", "3:7000"])
     }
 
     @Test("A message does not exceed its limit by more than a turn, and waits between turns")
