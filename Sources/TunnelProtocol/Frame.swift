@@ -61,8 +61,9 @@ package struct RequestHead: Equatable, Sendable {
         self.fields = fields
     }
 
-    /// The target without its query.
+    /// The target without its query; `/` for `*` (RFC 9110 §9.3.7), which is for who serves the root.
     package var path: Substring {
+        guard target != "*" else { return "/" }
         guard let query = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return target[...] }
         return target[..<query]
     }

@@ -46,6 +46,8 @@ struct RequestTargetTests {
     @Test("OPTIONS * is a target too")
     func asterisk() throws {
         #expect(try read("*", method: "OPTIONS").target == "*")
+        // Who serves the root is asked.
+        #expect(try read("*", method: "OPTIONS").path == "/")
     }
 
     @Test("no host, two hosts, an empty host, and what is no target are bad requests")

@@ -162,6 +162,18 @@ struct ConnectionHandlingTests {
         }
     }
 
+    @Test("OPTIONS * is asked of the application that serves the root")
+    func asterisk() async throws {
+        let seen = Box<RawHead>()
+        try await withStack { backend in
+            try await backend.answer(noting: seen)
+        } _: { stack in
+            let response = try await stack.request("OPTIONS", "*")
+            #expect(response.status == 200)
+            #expect(seen.value?.startLine == "OPTIONS * HTTP/1.1")
+        }
+    }
+
     @Test(
         "a request that cannot be understood is answered with 400 and never forwarded",
         arguments: [

@@ -64,8 +64,9 @@ struct RequestTarget {
         return rest.count <= 6 && rest.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
     }
 
-    /// Without the query.
+    /// Without the query; what is asked of the server as a whole (`*`, RFC 9110 §9.3.7) is for who serves its root.
     var path: Substring {
+        guard target != "*" else { return "/" }
         guard let query = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return target[...] }
         return target[..<query]
     }
