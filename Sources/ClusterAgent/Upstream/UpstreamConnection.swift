@@ -7,8 +7,8 @@ import TunnelTransport
 protocol UpstreamUser: AnyObject {
     func received(_ part: HTTP1ResponseReader.Part)
     func receivedBurst()
-    /// Bytes that it waits to hear of that they are with the backend's socket (`sent`).
-    var owedCredit: Int { get }
+    /// Bytes written since this was asked last; it waits to hear that they are with the backend's socket (`sent`).
+    func takeOwedCredit() -> Int
     func sent(_ bytes: Int)
     /// The connection is gone; `error` where it did not end by itself.
     func connectionClosed(_ error: (any Error)?)
@@ -126,10 +126,9 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     /// To be called at the end of each burst of wishes, so that what it brought leaves in one system call.
     func flush() {
-        guard let context, writer.hasOutput else { return }
-        writer.flush(to: context)
-        guard let user, user.owedCredit > 0 else { return }
-        let size = user.owedCredit
+        guard let context, writer.hasOutput, writer.flush(to: context, all: false), let user else { return }
+        let size = user.takeOwedCredit()
+        guard size > 0 else { return }
         guard !context.isAsGoodAsSent(size) else { return user.sent(size) }
         context.whenSent { user.sent(size) }
     }
@@ -187,6 +186,11 @@ final class UpstreamConnection: ChannelDuplexHandler {
             self.error = error
             context?.close(promise: nil)
         }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { flush() }
+        context.fireChannelWritabilityChanged()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

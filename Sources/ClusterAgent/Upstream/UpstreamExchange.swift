@@ -20,7 +20,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private var requestBody: BodyFraming?
     private var endpoint: UpstreamEndpoint?
     private var hasRetried = false
-    /// Bytes of the request that are written and whose credit is not returned.
+    /// Bytes of the request that are written and of which the connection was not asked yet when they are sent.
     private var owed = 0
     /// Whether the client wants to switch to another protocol: then its stream stays open behind a request without body.
     private let isUpgrade: Bool
@@ -149,14 +149,15 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     /// Bytes of the request are with the backend's socket, or will never be: their credit returns.
     func sent(_ bytes: Int) {
-        let bytes = min(bytes, owed)
         guard bytes > 0 else { return }
-        owed -= bytes
         machine.progressed(now: .now())
         stream?.consumed(bytes)
     }
 
-    var owedCredit: Int { owed }
+    func takeOwedCredit() -> Int {
+        defer { owed = 0 }
+        return owed
+    }
 
     // MARK: From the backend
 
@@ -267,7 +268,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     }
 
     private func over() {
-        sent(owed)
+        sent(takeOwedCredit())
         connection = nil
         early = []
         pool.remove(self)

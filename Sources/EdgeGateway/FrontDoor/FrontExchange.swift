@@ -173,9 +173,11 @@ final class FrontExchange: StreamReceiver {
     func receivedBurst() {
         guard needsFlush else { return }
         needsFlush = false
-        handler.flush()
-        returnCredit()
+        if handler.flush(all: false) { returnCredit() }
     }
+
+    /// What waited until the client takes more is with its channel.
+    func flushed() { returnCredit() }
 
     func checkDeadline() { end(machine.checkDeadline(now: .now())) }
 

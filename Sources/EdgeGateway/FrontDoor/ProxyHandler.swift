@@ -89,7 +89,10 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { readParts() }
+        if context.channel.isWritable {
+            if flush() { exchange?.flushed() }
+            readParts()
+        }
         context.fireChannelWritabilityChanged()
     }
 
@@ -232,9 +235,12 @@ final class ProxyHandler: ChannelDuplexHandler {
         writer.write(bytes, to: context)
     }
 
-    func flush() {
-        guard let context else { return }
-        writer.flush(to: context)
+    /// Hands on what was written. Returns whether nothing of it waits for the client to take more; with `all` it never
+    /// does.
+    @discardableResult
+    func flush(all: Bool = true) -> Bool {
+        guard let context else { return true }
+        return writer.flush(to: context, all: all)
     }
 
     /// Whether so many bytes, flushed, are as good as with the client's socket, or will never be there.
