@@ -8,13 +8,11 @@ import NIOCore
 /// is one read, and the other half has room for that. Beyond the whole budget no stream is opened or accepted.
 extension Multiplexer {
     mutating func queue(_ bytes: ByteBuffer, _ stream: inout Stream) {
-        var bytes = bytes
-        // A few bytes that have to wait must not keep a whole read buffer in memory.
-        if stream.sendWindow.credit == 0, bytes.readableBytes < bytes.storageCapacity / 8 {
-            bytes = ByteBuffer(buffer: bytes)
+        if stream.sendWindow.credit == 0 || stream.outbound.bytes > 0 {
+            stream.outbound.held.hold(bytes)
+        } else {
+            stream.outbound.held.append(bytes)
         }
-        stream.outbound.chunks.append(bytes)
-        stream.outbound.bytes += bytes.readableBytes
         queuedBody += bytes.readableBytes
     }
 

@@ -142,10 +142,10 @@ package struct Multiplexer {
             case trailers(HeaderFields)
         }
 
-        var chunks: Deque<ByteBuffer> = []
-        var bytes = 0
+        var held = HeldBytes()
         var end = End.open
 
+        var bytes: Int { held.readableBytes }
         var isOpen: Bool { if case .open = end { true } else { false } }
     }
 }

@@ -16,7 +16,9 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private var stream: TunnelStream?
     private var connection: UpstreamConnection?
     /// Parts of the request that arrived before the connection; bounded by the stream's credit.
-    private var early: [StreamEvent] = []
+    private var early = HeldBytes()
+    /// The end of the request, where it arrived before the connection, too.
+    private var earlyEnd: StreamEvent?
     private var requestBody: BodyFraming?
     private var endpoint: UpstreamEndpoint?
     private var hasRetried = false
@@ -67,7 +69,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     func received(_ event: StreamEvent) {
         switch event {
         case .data, .trailers:
-            if connection == nil, !machine.isOver, !isUpgrade { early.append(event) } else { forward(event) }
+            if connection == nil, !machine.isOver, !isUpgrade { keep(event) } else { forward(event) }
         case .reset, .lost:
             if machine.clientClosed() { connection?.cancel() }
             over()
@@ -80,6 +82,17 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     }
 
     func receivedBurst() { connection?.flush() }
+
+    /// Keeps a part of the request until there is a connection.
+    private func keep(_ event: StreamEvent) {
+        switch event {
+        case .data(let bytes, let endStream):
+            early.hold(bytes)
+            if endStream { earlyEnd = .data(ByteBuffer(), endStream: true) }
+        case .trailers: earlyEnd = event
+        default: break
+        }
+    }
 
     private func forward(_ event: StreamEvent) {
         switch event {
@@ -138,13 +151,15 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private func begin(_ connection: UpstreamConnection) {
         self.connection = connection
         connection.begin(head, body: !machine.requestHasEnded, upgrades: isUpgrade, for: self)
-        if machine.requestHasEnded, early.isEmpty {
+        if machine.requestHasEnded {
             connection.endRequest(trailers: nil)
             return
         }
-        let parts = early
-        early = []
-        for part in parts { forward(part) }
+        var body = early
+        let end = earlyEnd
+        forgetEarly()
+        while let bytes = body.takeFirst() { forward(.data(bytes, endStream: false)) }
+        if let end { forward(end) }
     }
 
     /// Bytes of the request are with the backend's socket, or will never be: their credit returns.
@@ -267,10 +282,15 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         over()
     }
 
+    private func forgetEarly() {
+        early = HeldBytes()
+        earlyEnd = nil
+    }
+
     private func over() {
         sent(takeOwedCredit())
         connection = nil
-        early = []
+        forgetEarly()
         pool.remove(self)
     }
 }
