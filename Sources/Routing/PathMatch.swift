@@ -24,7 +24,10 @@ package enum PathMatch: Hashable, Sendable, CustomStringConvertible {
     @inlinable
     static func isPrefix(_ prefix: [UInt8], of path: UnsafeRawBufferPointer) -> Bool {
         let length = prefix.count
-        guard length <= path.count, length == path.count || path[length] == UInt8(ascii: "/") else { return false }
+        guard length <= path.count, length == path.count || path[length] == UInt8(ascii: "/") else {
+            // A request about the server as a whole (RFC 9110 §9.3.7) is for who serves its root.
+            return length == 0 && path.count == 1 && path[0] == UInt8(ascii: "*")
+        }
         for index in 0..<length where prefix[index] != path[index] { return false }
         return true
     }

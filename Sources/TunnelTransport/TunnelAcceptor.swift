@@ -50,8 +50,7 @@ package enum TunnelAcceptor {
         group: any EventLoopGroup,
         handshakeTimeout: TimeAmount = .seconds(10)
     ) async throws -> any Channel {
-        // An agent's tunnels come one after the other: in turn they spread over the event loops.
-        try await ServerBootstrap(group: group, childGroup: EventLoopTurns(group))
+        try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(SharedPort.option, value: reusePort ? 1 : 0)

@@ -221,7 +221,7 @@ struct TunnelSlot: Sendable {
         do {
             let token = try configuration.tokenFile.read()
             var dialer = dialer
-            dialer.turn = number
+            dialer.loopNumber = number
             let tunnel = try await dialer.dial(
                 address, token: token.reveal(), configuration: configuration.tunnel, observer: session)
             let outcome = await session.run(tunnel, grace: configuration.shutdownGrace)
@@ -236,13 +236,5 @@ struct TunnelSlot: Sendable {
             members.failed(id)
             post.yield(.failed(attempt, TunnelEnding(dial: error)))
         }
-    }
-}
-
-extension SocketAddress {
-    /// `address:port`, as logs show it and as slots compare it.
-    fileprivate var shown: String {
-        guard let ipAddress, let port else { return description }
-        return ipAddress.contains(":") ? "[\(ipAddress)]:\(port)" : "\(ipAddress):\(port)"
     }
 }

@@ -10,6 +10,8 @@ protocol UpstreamUser: AnyObject {
     /// Bytes written since this was asked last; it waits to hear that they are with the backend's socket (`sent`).
     func takeOwedCredit() -> Int
     func sent(_ bytes: Int)
+    /// The backend has said its last of another protocol; the connection still takes what the client says.
+    func backendEnded()
     /// The connection is gone; `error` where it did not end by itself.
     func connectionClosed(_ error: (any Error)?)
 }
@@ -94,11 +96,27 @@ final class UpstreamConnection: ChannelDuplexHandler {
         releaseIfOver()
     }
 
+    /// Both sides speak another protocol from here on, in which one may end before the other.
+    func becomeOpaque() {
+        try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+    }
+
     /// The client of another protocol has said its last; the backend may still speak.
-    func endOutput() {
+    func endOutput() { whenAllIsSent { $0.close(mode: .output, promise: nil) } }
+
+    /// Both have said their last: the connection ends behind it, however slowly the backend takes it.
+    func end() {
+        user = nil
+        guard let channel = context?.channel else { return }
+        let bound = channel.eventLoop.scheduleTask(in: pool.settings.timeouts.idle) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in bound.cancel() }
+        whenAllIsSent { $0.close(promise: nil) }
+    }
+
+    private func whenAllIsSent(_ body: @escaping (ChannelHandlerContext) -> Void) {
         guard let context else { return }
         writer.flush(to: context)
-        context.close(mode: .output, promise: nil)
+        context.whenSent { [self] in if let context = self.context { body(context) } }
     }
 
     func hold(_ held: Bool) {
@@ -206,6 +224,20 @@ final class UpstreamConnection: ChannelDuplexHandler {
         }
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event as? ChannelEvent == .inputClosed else { return context.fireUserInboundEventTriggered(event) }
+        endInput()
+        user?.backendEnded()
+    }
+
+    /// All that the backend has sent is here, even where the tunnel took no more of it.
+    private func endInput() {
+        hasEnded = true
+        guard error == nil, !responseEnded else { return }
+        isHeld = false
+        readParts()
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         self.error = error
         context.close(promise: nil)
@@ -213,12 +245,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         pool.forget(self)
-        hasEnded = true
-        // All that the backend has sent is here, even where the tunnel took no more of it.
-        if error == nil, !responseEnded {
-            isHeld = false
-            readParts()
-        }
+        endInput()
         // The connection's end is the end of an answer without a length.
         if error == nil, reader.endsWithConnection, !responseEnded {
             responseEnded = true

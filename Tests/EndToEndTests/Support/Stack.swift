@@ -315,7 +315,9 @@ extension Stack {
     }
 
     /// A new connection to the front door.
-    func connect() async throws -> RawConnection { try await RawConnection.connect(port: frontPort) }
+    func connect(receiveBuffer: Int? = nil) async throws -> RawConnection {
+        try await RawConnection.connect(port: frontPort, receiveBuffer: receiveBuffer)
+    }
 
     /// Sends a request on a connection of its own and reads the answer.
     func request(
