@@ -128,7 +128,7 @@ struct BackendFailureTests {
                 }
             }
         } _: { stack in
-            let client = try await stack.connect(receiveBuffer: 16 * 1024)
+            let client = try await stack.connect(receiveBuffer: 64 * 1024)
             try await client.send("GET /slow HTTP/1.1\r\nHost: app.test\r\n\r\n")
             let head = try await client.head()
             _ = try await sent.standstill()

@@ -1,4 +1,5 @@
 import EdgeGateway
+import HTTPExchange
 import NIOCore
 import ServiceLifecycleTestKit
 import TestSupport
@@ -39,12 +40,14 @@ struct UpgradeEndTests {
         try await withStack { backend in
             try await backend.allowHalfClosure()
             try await UpgradeTests.accept(backend)
+            #expect(try await backend.bytes(5) == ByteBuffer(string: "ready"))
             try await backend.send("question")
             try await backend.endOutput()
             heard.set(try await backend.rest())
         } _: { stack in
             let client = try await UpgradeTests.open(stack)
             try await client.allowHalfClosure()
+            try await client.send("ready")
             #expect(try await client.rest() == ByteBuffer(string: "question"))
             try await client.send(Self.megabyte)
             try await client.endOutput()
@@ -122,7 +125,7 @@ struct UpgradeEndTests {
         try await withStack(options) { _ in
         } _: { stack in
             let agent = try await FakeAgent.connect(stack)
-            let client = try await stack.connect(receiveBuffer: 16 * 1024)
+            let client = try await stack.connect(receiveBuffer: 32 * 1024)
             try await client.send(UpgradeTests.handshake)
             _ = try await agent.request()
             agent.send(.headers(StreamID(1), .response(.init(status: 101, fields: [:])), endStream: false))
@@ -161,8 +164,10 @@ struct UpgradeEndTests {
         try await testGracefulShutdown { shutdown in
             try await self.withBusyClient(drainingOptions) { stack, agent, client in
                 let begin = ContinuousClock.now
+                let tunnel = try #require(stack.tunnels.all.first)
                 shutdown.triggerGracefulShutdown()
-                _ = try await stack.accessLine("/chat")
+                // When the front door's time is over, and so that of its connections.
+                try await eventually("the tunnel drains") { !tunnel.tunnel.vitals.takesStreams }
                 var expected = Self.frames
                 expected.writeBytes(UpgradeTests.restart)
                 #expect(try await client.rest() == expected)
