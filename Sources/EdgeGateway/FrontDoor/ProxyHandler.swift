@@ -46,6 +46,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// The last answer is with the socket.
     private var hasAnswered = false
     private var isReadPending = false
+    /// The flush under way may tell that the client takes more.
+    private var isFlushing = false
     private var isReadingParts = false
     private var isClosing = false
     /// The gateway is ending: no request after the next, or the one under way.
@@ -92,7 +94,7 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
-            if flush() { exchange?.flushed() }
+            if !isFlushing, flush() { exchange?.flushed() }
             readParts()
         }
         context.fireChannelWritabilityChanged()
@@ -257,6 +259,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     @discardableResult
     func flush(all: Bool = true) -> Bool {
         guard let context else { return true }
+        isFlushing = true
+        defer { isFlushing = false }
         return writer.flush(to: context, all: all)
     }
 
