@@ -1,5 +1,10 @@
 package import NIOCore
 
+extension HeaderFields {
+    /// Bytes that count as held until they are written onward: none of the few that most heads are.
+    package var heldBytes: Int { byteCount > 8 * 1024 ? byteCount : 0 }
+}
+
 extension Multiplexer {
     /// Takes in one frame from the peer.
     ///
@@ -80,6 +85,7 @@ extension Multiplexer {
                 return .close(ProtocolViolation(.unexpectedFrame, "stream \(id) ends with status \(head.status)"))
             }
         } else {
+            guard hold(head.fields, &stream) else { return cut(id) }
             stream.received = .body
             if endStream { end(&stream) }
             update(id, stream)
@@ -92,9 +98,26 @@ extension Multiplexer {
         guard stream.received == .body, endStream else {
             return .close(ProtocolViolation(.unexpectedFrame, "trailers outside the body of stream \(id)"))
         }
+        guard hold(trailers, &stream) else { return cut(id) }
         end(&stream)
         update(id, stream)
         return .trailers(id, trailers)
+    }
+
+    /// Counts an answer's large fields against the budget until they are written onward: they cost no credit. `false`
+    /// where neither the budget nor an eighth beyond it has room.
+    private mutating func hold(_ fields: HeaderFields, _ stream: inout Stream) -> Bool {
+        let size = role == .gateway ? fields.heldBytes : 0
+        guard size > 0 else { return true }
+        guard size <= budget.free + budget.total / 8 else { return false }
+        stream.heldHeads += size
+        budget.reserve(size)
+        return true
+    }
+
+    private mutating func cut(_ id: StreamID) -> Action {
+        resetAnswered(id)
+        return .reset(id, .backendInvalid, detail: "the tunnel's memory budget has no room for the answer's fields")
     }
 
     private mutating func receive(

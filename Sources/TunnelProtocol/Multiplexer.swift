@@ -134,8 +134,11 @@ package struct Multiplexer {
         /// Its user is gone, and its RESET waits for its time.
         var isAbandoned = false
 
+        /// Bytes of large heads that arrived and are not written onward.
+        var heldHeads = 0
+
         /// Both directions have ended, and what arrived is written onward: until then its memory is spoken for.
-        var isOver: Bool { sent == .ended && received == .ended && receiveWindow.held == 0 }
+        var isOver: Bool { sent == .ended && received == .ended && receiveWindow.held == 0 && heldHeads == 0 }
     }
 
     /// What one stream still has to send.
@@ -264,9 +267,17 @@ extension Multiplexer {
     }
 
     /// Bytes that `receive` delivered were written onward, or thrown away: their credit returns to the peer. To be
-    /// told of every byte, those of the last DATA included, unless the stream is reset.
+    /// told of every byte, those of the last DATA included, and of an answer's `HeaderFields.heldBytes`, unless the
+    /// stream is reset.
     package mutating func consumed(_ id: StreamID, _ bytes: Int) {
         guard var stream = streams[id] else { return }
+        var bytes = bytes
+        if stream.heldHeads > 0 {
+            let ofHeads = min(bytes, stream.heldHeads)
+            stream.heldHeads -= ofHeads
+            budget.release(ofHeads)
+            bytes -= ofHeads
+        }
         if stream.received == .ended {
             stream.receiveWindow.consumedAfterEnd(bytes, budget: &budget)
         } else {
@@ -319,6 +330,7 @@ extension Multiplexer {
         queuedBody -= stream.outbound.bytes
         if stream.isStalled { stalledStreams -= 1 }
         stream.receiveWindow.closed(budget: &budget)
+        budget.release(stream.heldHeads)
         // Its place in `ready` is passed over by `write`.
     }
 }

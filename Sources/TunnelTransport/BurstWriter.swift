@@ -26,6 +26,9 @@ package struct BurstWriter {
     /// Whether there is something to flush.
     package var hasOutput: Bool { hasUnflushedPieces || gathered.readableBytes > 0 }
 
+    /// Bytes gathered that the channel does not have.
+    package var gatheredBytes: Int { gathered.readableBytes }
+
     /// Appends to what is gathered.
     package mutating func gather(_ body: (inout ByteBuffer) -> Void) { body(&gathered) }
 

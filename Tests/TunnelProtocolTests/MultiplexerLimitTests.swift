@@ -203,6 +203,42 @@ struct MultiplexerLimitTests {
         #expect(mux.stalledStreams == 0)
     }
 
+    @Test("Large fields of answers count against the budget until they are written onward, and are cut without room")
+    func heads() throws {
+        var limits = FlowLimits()
+        limits.budget = 1024 * 1024
+        var gateway = Multiplexer(role: .gateway, maxStreams: 100, limits: limits)
+        var head = Heads.ok
+        head.fields.add(name: "X-Large", value: String(repeating: "x", count: 60_000))
+        let size = head.fields.heldBytes
+        #expect(size > 60_000)
+        #expect(Heads.ok.fields.heldBytes == 0)
+        #expect(gateway.open(Heads.get, endStream: true) == .opened(StreamID(1)))
+        let reserved = gateway.reservedBytes
+        #expect(gateway.receive(.headers(StreamID(1), .response(head), endStream: false)) != .none)
+        #expect(gateway.reservedBytes == reserved + size)
+        gateway.consumed(StreamID(1), size)
+        #expect(gateway.reservedBytes == reserved)
+        #expect(gateway.receive(.headers(StreamID(1), .trailers(head.fields), endStream: true)) != .none)
+        #expect(gateway.reservedBytes == size)
+        #expect(gateway.streamCount == 1)
+        gateway.consumed(StreamID(1), size)
+        #expect(gateway.reservedBytes == 0)
+        #expect(gateway.streamCount == 0)
+
+        for number in 2...41 as ClosedRange<UInt32> {
+            #expect(gateway.open(Heads.get, endStream: true) == .opened(StreamID(number)))
+        }
+        var cut = 0
+        for number in 2...41 as ClosedRange<UInt32> {
+            let action = gateway.receive(.headers(StreamID(number), .response(head), endStream: true))
+            if case .reset(_, .backendInvalid, _) = action { cut += 1 }
+            #expect(gateway.reservedBytes <= limits.budget + limits.budget / 8)
+        }
+        #expect(cut > 10)
+        #expect(gateway.streamCount == 40 - cut)
+    }
+
     @Test("Where answers that wait fill the budget, no stream is accepted or opened")
     func queuesRefuse() throws {
         var limits = FlowLimits()

@@ -32,6 +32,9 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// How long a connection of an ending gateway has to be without a request to be closed: one may be on its way.
     private static let drainIdleTime = TimeAmount.seconds(1)
 
+    /// Bytes gathered beyond which what a client can do without is left out.
+    private static let mostOptionalBytes = 64 * 1024
+
     private let shared: ProxyContext
     private var context: ChannelHandlerContext?
     private var reader = HTTP1RequestReader()
@@ -252,6 +255,11 @@ final class ProxyHandler: ChannelDuplexHandler {
     func write(_ bytes: ByteBuffer) {
         guard let context else { return }
         writer.write(bytes, to: context)
+    }
+
+    /// Whether the client takes this many bytes soon that it can do without.
+    func hasRoom(_ bytes: Int) -> Bool {
+        context?.channel.isWritable == true && writer.gatheredBytes + bytes <= Self.mostOptionalBytes
     }
 
     /// Hands on what was written. Returns whether nothing of it waits for the client to take more; with `all` it never
