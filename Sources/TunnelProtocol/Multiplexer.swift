@@ -76,7 +76,10 @@ package struct Multiplexer {
     /// Streams that stand still for want of credit now.
     package internal(set) var stalledStreams = 0
     /// Bytes of bodies that wait to be sent, over all streams.
-    var queuedBody = 0
+    var queuedBody: Int {
+        get { budget.queued }
+        set { budget.queued = newValue }
+    }
     /// Streams whose source was told to stop although little of their own waits, because much of the others' does.
     var crowdedOut: Deque<StreamID> = []
     /// Bytes of heads that may wait for the socket before no more streams are opened.
