@@ -70,9 +70,8 @@ struct AgentCore: ServiceLifecycle.Service {
                 timeouts: .init(
                     response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))),
             forwarding: pipeline.forwarding)
-        var flow = FlowLimits()
         // The setting is for the agent as a whole.
-        flow.budget = max(settings.tunnelMemory / settings.tunnels, 1 << 20)
+        let flow = FlowLimits(memory: max(settings.tunnelMemory / settings.tunnels, 1 << 20))
         return TunnelPool(
             configuration: .init(
                 tunnels: settings.tunnels, dialer: try dialer(group),

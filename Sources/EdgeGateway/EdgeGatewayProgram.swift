@@ -32,8 +32,7 @@ package enum EdgeGatewayProgram {
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
         let authenticated = AuthenticatedTunnels(registry: registry)
         let accessLog = AccessLog(lines: settings.logLevel <= .info ? AccessLog.lines(format: settings.logFormat) : nil)
-        var flow = FlowLimits()
-        flow.budget = settings.tunnelMemory
+        let flow = FlowLimits(memory: settings.tunnelMemory)
 
         let readiness = ListenerReadiness(["front", "agent"])
         let drain = GatewayDrain(grace: settings.shutdownGrace)

@@ -1,14 +1,21 @@
 /// Memory that the streams of one tunnel may fill with bytes the peer sends, in bytes.
 ///
 /// Credit is a promise of memory: what is granted is reserved, so that the sum over all streams never exceeds the
-/// budget, whatever the peer does.
+/// budget, whatever the peer does. What waits to be sent to the peer is in the same memory: the more of it waits, the
+/// less is granted, and the other way round.
 package struct ReceiveBudget: Hashable, Sendable {
     package let total: Int
     package private(set) var reserved = 0
+    /// Bytes that wait to be sent.
+    var queued = 0
 
     package init(total: Int) { self.total = total }
 
-    package var free: Int { total - reserved }
+    package var free: Int { total - reserved - queued }
+
+    /// Bytes that may wait to be sent before sources are told to stop: half of what is not promised, but always an
+    /// eighth, which keeps both directions moving.
+    var queueLimit: Int { max((total - reserved) / 2, total / 8) }
 
     /// The smallest credit worth opening a stream with.
     static let smallestGrant = 16 * 1024
@@ -44,7 +51,7 @@ package struct FlowLimits: Hashable, Sendable {
     ///
     /// A window of 6 MiB lets a stream move 40 MB/s and more over a round trip of 100 ms.
     package var largestWindow = 6 * 1024 * 1024
-    /// All streams of a tunnel together.
+    /// What is promised and what waits to be sent, over all streams of a tunnel together.
     package var budget = 64 * 1024 * 1024
     /// Bytes of one stream queued for sending above which its source is told to stop.
     package var sendQueueHigh = 64 * 1024
@@ -54,6 +61,11 @@ package struct FlowLimits: Hashable, Sendable {
     package var turn = 16 * 1024
 
     package init() {}
+
+    /// Promises less than the memory there is: buffers are larger than their bytes, by up to a third.
+    ///
+    /// - Parameter memory: what a tunnel may take, in bytes.
+    package init(memory: Int) { budget = memory / 4 * 3 }
 }
 
 /// The receiving half of one stream's flow control.

@@ -161,8 +161,32 @@ package struct FrameReader {
     private var message: ByteBuffer
     /// Frames of unknown types so far.
     package private(set) var passedOver = 0
+    /// Whether DATA that waits keeps bytes in memory that are not its stream's: less than half of the message is DATA, or
+    /// it is DATA of several streams.
+    package let isShared: Bool
 
-    package init(_ message: ByteBuffer) { self.message = message }
+    package init(_ message: ByteBuffer) {
+        self.message = message
+        isShared = Self.isShared(message)
+    }
+
+    private static func isShared(_ message: ByteBuffer) -> Bool {
+        var index = message.readerIndex
+        var data = 0
+        var owner: UInt32?
+        while let lengthAndType: UInt32 = message.getInteger(at: index) {
+            let length = Int(lengthAndType >> 8)
+            if UInt8(truncatingIfNeeded: lengthAndType) == FrameWire.data, length > 0,
+                let stream: UInt32 = message.getInteger(at: index + 5)
+            {
+                guard owner == nil || owner == stream else { return true }
+                owner = stream
+                data += length
+            }
+            index += FrameWire.headerSize + length
+        }
+        return data < message.readableBytes / 2
+    }
 
     /// The next frame of a known type, or `nil` at the message's end. Frames of unknown types are passed over.
     package mutating func next() throws(ProtocolViolation) -> Frame? {

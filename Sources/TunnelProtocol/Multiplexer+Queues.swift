@@ -4,23 +4,22 @@ import NIOCore
 /// What waits to be sent stays within the tunnel's budget, too, however many streams stand still.
 ///
 /// A source is told to stop when much of its own waits (`sendQueueHigh`), and also, whatever waits of its own, while the
-/// queues of all streams together fill half of the budget: what is under way to a queue when its source is told to stop
-/// is one read, and the other half has room for that. Beyond the whole budget no stream is opened or accepted.
+/// queues of all streams together fill half of what of the budget is not promised to the peer: what is under way to a
+/// queue when its source is told to stop is one read, and the other half has room for that. Beyond the whole budget no
+/// stream is opened or accepted.
 extension Multiplexer {
     mutating func queue(_ bytes: ByteBuffer, _ stream: inout Stream) {
-        var bytes = bytes
-        // A few bytes that have to wait must not keep a whole read buffer in memory.
-        if stream.sendWindow.credit == 0, bytes.readableBytes < bytes.storageCapacity / 8 {
-            bytes = ByteBuffer(buffer: bytes)
+        if stream.sendWindow.credit == 0 || stream.outbound.bytes > 0 {
+            stream.outbound.held.hold(bytes)
+        } else {
+            stream.outbound.held.append(bytes)
         }
-        stream.outbound.chunks.append(bytes)
-        stream.outbound.bytes += bytes.readableBytes
         queuedBody += bytes.readableBytes
     }
 
     /// Stops a source for the others' sake.
     mutating func holdBackIfCrowded(_ id: StreamID, _ stream: inout Stream) {
-        guard queuedBody > limits.budget / 2, !stream.isCrowdedOut, stream.outbound.isOpen else { return }
+        guard queuedBody > budget.queueLimit, !stream.isCrowdedOut, stream.outbound.isOpen else { return }
         stream.isHeldBack = true
         stream.isCrowdedOut = true
         crowdedOut.append(id)
@@ -29,7 +28,7 @@ extension Multiplexer {
     /// Names streams whose sources were stopped for the others' sake and may go on, first come first served and few at
     /// a time: what they send is not known yet. To be asked after every `write`, and once per second.
     package mutating func letIn() -> [StreamID] {
-        guard !crowdedOut.isEmpty, queuedBody < limits.budget * 3 / 8 else { return [] }
+        guard !crowdedOut.isEmpty, queuedBody < budget.queueLimit / 4 * 3 else { return [] }
         var released: [StreamID] = []
         while released.count < 16, let id = crowdedOut.popFirst() {
             guard var stream = streams[id], stream.isCrowdedOut else { continue }

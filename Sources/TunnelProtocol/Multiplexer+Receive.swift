@@ -1,17 +1,26 @@
 package import NIOCore
 
+extension HeaderFields {
+    /// Bytes that count as held until they are written onward: none of the few that most heads are.
+    package var heldBytes: Int { byteCount > 8 * 1024 ? byteCount : 0 }
+}
+
 extension Multiplexer {
     /// Takes in one frame from the peer.
     ///
-    /// - Parameter now: on the caller's monotonic clock, for the limits on frames that do nothing. One reading for a
-    ///   whole burst will do.
-    package mutating func receive(_ frame: Frame, at now: NIODeadline = .distantPast) -> Action {
+    /// - Parameters:
+    ///   - now: on the caller's monotonic clock, for the limits on frames that do nothing. One reading for a whole burst
+    ///     will do.
+    ///   - isShared: whether bytes of the frame keep a message in memory that is mostly not its stream's (`FrameReader`).
+    package mutating func receive(
+        _ frame: Frame, at now: NIODeadline = .distantPast, isShared: Bool = false
+    ) -> Action {
         self.now = now
         switch frame {
         case .headers(let id, .request(let head), let endStream): return receive(id, request: head, endStream)
         case .headers(let id, .response(let head), let endStream): return receive(id, response: head, endStream)
         case .headers(let id, .trailers(let fields), let endStream): return receive(id, trailers: fields, endStream)
-        case .data(let id, let bytes, let endStream): return receive(id, bytes, endStream)
+        case .data(let id, let bytes, let endStream): return receive(id, bytes, endStream, isShared)
         case .window(let id, let increment): return receive(id, credit: increment)
         case .reset(let id, let code, let detail): return receive(id, reset: code, detail)
         case .goAway(let last, let detail): return receive(goAway: last, detail)
@@ -76,6 +85,7 @@ extension Multiplexer {
                 return .close(ProtocolViolation(.unexpectedFrame, "stream \(id) ends with status \(head.status)"))
             }
         } else {
+            guard hold(head.fields, &stream) else { return cut(id) }
             stream.received = .body
             if endStream { end(&stream) }
             update(id, stream)
@@ -88,12 +98,31 @@ extension Multiplexer {
         guard stream.received == .body, endStream else {
             return .close(ProtocolViolation(.unexpectedFrame, "trailers outside the body of stream \(id)"))
         }
+        guard hold(trailers, &stream) else { return cut(id) }
         end(&stream)
         update(id, stream)
         return .trailers(id, trailers)
     }
 
-    private mutating func receive(_ id: StreamID, _ bytes: ByteBuffer, _ endStream: Bool) -> Action {
+    /// Counts an answer's large fields against the budget until they are written onward: they cost no credit. `false`
+    /// where neither the budget nor an eighth beyond it has room.
+    private mutating func hold(_ fields: HeaderFields, _ stream: inout Stream) -> Bool {
+        let size = role == .gateway ? fields.heldBytes : 0
+        guard size > 0 else { return true }
+        guard size <= budget.free + budget.total / 8 else { return false }
+        stream.heldHeads += size
+        budget.reserve(size)
+        return true
+    }
+
+    private mutating func cut(_ id: StreamID) -> Action {
+        resetAnswered(id)
+        return .reset(id, .backendInvalid, detail: "the tunnel's memory budget has no room for the answer's fields")
+    }
+
+    private mutating func receive(
+        _ id: StreamID, _ bytes: ByteBuffer, _ endStream: Bool, _ isShared: Bool
+    ) -> Action {
         guard var stream = streams[id] else { return unknown(id, "DATA") }
         guard stream.received == .body else {
             return .close(ProtocolViolation(.unexpectedFrame, "DATA outside the body of stream \(id)"))
@@ -111,8 +140,17 @@ extension Multiplexer {
             return .close(violation)
         }
         update(id, stream)
+        // Credit counts bytes, and promises memory: where the stream's user is behind, so that these bytes will wait,
+        // they must not keep a much larger buffer. A user that keeps pace gets them as they are.
+        let isBehind = stream.receiveWindow.held - bytes.readableBytes > (isShared ? limits.turn : Self.oneRead)
+        if isBehind, bytes.readableBytes < bytes.storageCapacity / 2 {
+            return .data(id, ByteBuffer(buffer: bytes), endStream: endStream)
+        }
         return .data(id, bytes, endStream: endStream)
     }
+
+    /// What one read of the socket brings at most, in bytes: so much of one stream may fill the buffer it came in.
+    private static var oneRead: Int { 256 * 1024 }
 
     private mutating func receive(_ id: StreamID, credit increment: UInt32) -> Action {
         guard var stream = streams[id] else { return unknown(id, "WINDOW", .window) }

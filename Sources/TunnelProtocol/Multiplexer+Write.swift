@@ -70,7 +70,7 @@ extension Multiplexer {
 
         if size > 0 || endsHere {
             message.writeDataFrameHeader(stream: id, length: size, endStream: endsHere)
-            stream.outbound.move(size, into: &message)
+            stream.outbound.held.move(size, into: &message)
             queuedBody -= size
             stream.sendWindow.spend(size)
             flood.earn(.window)
@@ -81,19 +81,6 @@ extension Multiplexer {
         } else if isLast, case .trailers(let fields) = stream.outbound.end {
             message.writeFrame(.headers(id, .trailers(fields), endStream: true))
             stream.sent = .ended
-        }
-    }
-}
-
-extension Multiplexer.OutboundQueue {
-    fileprivate mutating func move(_ count: Int, into message: inout ByteBuffer) {
-        bytes -= count
-        var left = count
-        while left > 0 {
-            guard let slice = chunks[0].readSlice(length: min(left, chunks[0].readableBytes)) else { return }
-            left -= slice.readableBytes
-            message.writeImmutableBuffer(slice)
-            if chunks[0].readableBytes == 0 { chunks.removeFirst() }
         }
     }
 }

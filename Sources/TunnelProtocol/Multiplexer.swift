@@ -76,7 +76,10 @@ package struct Multiplexer {
     /// Streams that stand still for want of credit now.
     package internal(set) var stalledStreams = 0
     /// Bytes of bodies that wait to be sent, over all streams.
-    var queuedBody = 0
+    var queuedBody: Int {
+        get { budget.queued }
+        set { budget.queued = newValue }
+    }
     /// Streams whose source was told to stop although little of their own waits, because much of the others' does.
     var crowdedOut: Deque<StreamID> = []
     /// Bytes of heads that may wait for the socket before no more streams are opened.
@@ -134,8 +137,11 @@ package struct Multiplexer {
         /// Its user is gone, and its RESET waits for its time.
         var isAbandoned = false
 
+        /// Bytes of large heads that arrived and are not written onward.
+        var heldHeads = 0
+
         /// Both directions have ended, and what arrived is written onward: until then its memory is spoken for.
-        var isOver: Bool { sent == .ended && received == .ended && receiveWindow.held == 0 }
+        var isOver: Bool { sent == .ended && received == .ended && receiveWindow.held == 0 && heldHeads == 0 }
     }
 
     /// What one stream still has to send.
@@ -148,10 +154,10 @@ package struct Multiplexer {
             case trailers(HeaderFields)
         }
 
-        var chunks: Deque<ByteBuffer> = []
-        var bytes = 0
+        var held = HeldBytes()
         var end = End.open
 
+        var bytes: Int { held.readableBytes }
         var isOpen: Bool { if case .open = end { true } else { false } }
     }
 }
@@ -264,9 +270,17 @@ extension Multiplexer {
     }
 
     /// Bytes that `receive` delivered were written onward, or thrown away: their credit returns to the peer. To be
-    /// told of every byte, those of the last DATA included, unless the stream is reset.
+    /// told of every byte, those of the last DATA included, and of an answer's `HeaderFields.heldBytes`, unless the
+    /// stream is reset.
     package mutating func consumed(_ id: StreamID, _ bytes: Int) {
         guard var stream = streams[id] else { return }
+        var bytes = bytes
+        if stream.heldHeads > 0 {
+            let ofHeads = min(bytes, stream.heldHeads)
+            stream.heldHeads -= ofHeads
+            budget.release(ofHeads)
+            bytes -= ofHeads
+        }
         if stream.received == .ended {
             stream.receiveWindow.consumedAfterEnd(bytes, budget: &budget)
         } else {
@@ -319,6 +333,7 @@ extension Multiplexer {
         queuedBody -= stream.outbound.bytes
         if stream.isStalled { stalledStreams -= 1 }
         stream.receiveWindow.closed(budget: &budget)
+        budget.release(stream.heldHeads)
         // Its place in `ready` is passed over by `write`.
     }
 }

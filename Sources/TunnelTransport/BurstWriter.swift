@@ -3,12 +3,20 @@ package import NIOCore
 /// Writes to a connection what one burst of events brings, in as few pieces as possible, and knows when it has left.
 ///
 /// Heads, chunk lines and small bodies are gathered in one buffer, which is used again once the kernel has its bytes;
-/// large bodies pass uncopied between such pieces. Bound to the connection's event loop.
+/// large bodies pass uncopied between such pieces. Where the channel is full already small bursts are gathered, too, so
+/// that what a peer that does not read leaves in memory is hardly more than its bytes. Bound to the connection's event
+/// loop.
 package struct BurstWriter {
     /// Bodies up to this many bytes are copied to what stands before them: that costs less than another piece.
     private static let copied = 8 * 1024
     /// A gathering buffer larger than this is not kept between bursts.
     private static let kept = 4 * 1024
+    /// Bodies do not make the gathering buffer larger than this: it leaves instead.
+    private static let piece = 16 * 1024
+    /// Room for what stands around a body in such a buffer.
+    private static let lines = 64
+    /// What a gathering buffer starts with where the channel still holds the one before.
+    private static let fresh = 128
 
     private var gathered = ByteBuffer()
     private var hasUnflushedPieces = false
@@ -18,12 +26,16 @@ package struct BurstWriter {
     /// Whether there is something to flush.
     package var hasOutput: Bool { hasUnflushedPieces || gathered.readableBytes > 0 }
 
+    /// Bytes gathered that the channel does not have.
+    package var gatheredBytes: Int { gathered.readableBytes }
+
     /// Appends to what is gathered.
     package mutating func gather(_ body: (inout ByteBuffer) -> Void) { body(&gathered) }
 
     /// Appends bytes of a body.
     package mutating func write(_ bytes: ByteBuffer, to context: ChannelHandlerContext) {
         guard bytes.readableBytes > Self.copied else {
+            if gathered.readableBytes + bytes.readableBytes > Self.piece - Self.lines { writeGathered(to: context) }
             gathered.writeImmutableBuffer(bytes)
             return
         }
@@ -33,8 +45,16 @@ package struct BurstWriter {
     }
 
     /// Hands everything to the kernel, or to the channel where the kernel takes no more.
-    package mutating func flush(to context: ChannelHandlerContext) {
-        guard hasOutput else { return }
+    ///
+    /// - Parameter all: `false` lets what is too little to be worth a piece of its own wait here while the channel is
+    ///   full; to be called again when it takes more.
+    /// - Returns: whether nothing waits here.
+    @discardableResult
+    package mutating func flush(to context: ChannelHandlerContext, all: Bool = true) -> Bool {
+        guard hasOutput else { return true }
+        guard all || hasUnflushedPieces || gathered.readableBytes >= Self.piece || context.channel.isWritable else {
+            return false
+        }
         if gathered.readableBytes > 0 {
             context.writeAndFlush(NIOAny(gathered), promise: nil)
             recycle()
@@ -42,6 +62,7 @@ package struct BurstWriter {
             context.flush()
         }
         hasUnflushedPieces = false
+        return true
     }
 
     private mutating func writeGathered(to context: ChannelHandlerContext) {
@@ -51,9 +72,13 @@ package struct BurstWriter {
         recycle()
     }
 
-    /// Where the channel still holds the bytes, clearing makes a new buffer.
+    /// Where the channel still holds the bytes this makes a new buffer, a small one.
     private mutating func recycle() {
-        if gathered.capacity <= Self.kept { gathered.clear() } else { gathered = ByteBuffer() }
+        if gathered.capacity <= Self.kept {
+            gathered.clear(minimumCapacity: Self.fresh)
+        } else {
+            gathered = ByteBuffer()
+        }
     }
 }
 

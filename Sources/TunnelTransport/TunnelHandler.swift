@@ -145,7 +145,9 @@ package final class TunnelHandler: ChannelInboundHandler {
         case .binary(let frames):
             if frames.readableBytes == 0 { try count(.emptyMessage) } else { canaryWatch?.moved(at: readAt) }
             var frames = FrameReader(frames)
-            while closeReason == nil, let frame = try frames.next() { carryOut(multiplexer.receive(frame, at: readAt)) }
+            while closeReason == nil, let frame = try frames.next() {
+                carryOut(multiplexer.receive(frame, at: readAt, isShared: frames.isShared))
+            }
             for _ in 0..<frames.passedOver { try count(.unknownFrame) }
             guard multiplexer.waitingAnswers <= Self.mostWaitingAnswers else {
                 throw ProtocolViolation(.controlFlood, "answers to frames are not read")

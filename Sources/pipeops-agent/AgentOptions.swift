@@ -268,7 +268,7 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: .init(
-            "The most memory for the data of one tunnel. Default: 64MiB. [PIPEOPS_AGENT_TUNNEL_MEMORY]",
+            "The most memory for the data of all tunnels. Default: 64MiB. [PIPEOPS_AGENT_TUNNEL_MEMORY]",
             valueName: "size"))
     var tunnelMemory: String?
 

@@ -98,6 +98,50 @@ struct FlowControlTests {
         }
     }
 
+    @Test("many small pieces arrive whole although their reader stood still, down and up", arguments: [false, true])
+    func smallPieces(separateLoops: Bool) async throws {
+        var options = StackOptions()
+        options.separateLoops = separateLoops
+        let count = 30_000
+        let piece = ByteBuffer(string: "1\r\nx\r\n")
+        let goOn = Box<Bool>()
+        let sent = Counter()
+        try await withStack(options) { backend in
+            let head = try await backend.head()
+            if head.method == "POST" {
+                try await eventually("the backend may go on") { goOn.value == true }
+                var left = count
+                while left > 0, let bytes = try await backend.some() {
+                    left -= bytes.readableBytesView.count { $0 == UInt8(ascii: "x") }
+                }
+                try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            } else {
+                try await backend.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                for _ in 0..<count {
+                    try await backend.send(piece)
+                    sent.add(1)
+                }
+                try await backend.send("0\r\n\r\n")
+            }
+        } _: { stack in
+            let reader = try await RawConnection.connect(port: stack.frontPort, receiveBuffer: 4096)
+            try await reader.send("GET /events HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            try await eventually("all is under way, or stands still") { sent.value >= count / 2 }
+            _ = try await sent.standstill()
+            let response = try await reader.response()
+            #expect(response.text == String(repeating: "x", count: count))
+            reader.close()
+
+            let writer = try await stack.connect()
+            try await writer.send("POST /events HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in 0..<count { writer.post(piece) }
+            writer.post(ByteBuffer(string: "0\r\n\r\n"))
+            goOn.set(true)
+            #expect(try await writer.response().text == "ok")
+            writer.close()
+        }
+    }
+
     @Test("64 MiB arrive byte for byte, down and up", arguments: [false, true])
     func large(separateLoops: Bool) async throws {
         var options = StackOptions()

@@ -203,6 +203,75 @@ struct MultiplexerLimitTests {
         #expect(mux.stalledStreams == 0)
     }
 
+    @Test("What is promised to the peer and what waits to be sent share one budget")
+    func bothDirections() throws {
+        var limits = FlowLimits()
+        limits.budget = 8 * 1024 * 1024
+        var gateway = Multiplexer(role: .gateway, maxStreams: 2000, limits: limits)
+        let chunk = filler(limits.sendQueueHigh)
+        var opened = 0
+        // Uploads that the agent gives no more credit than the first, and whose answers it may send.
+        while case .opened(let id) = gateway.open(Heads.post, endStream: false) {
+            opened += 1
+            while gateway.send(id, chunk, endStream: false) {}
+            // What is held back still sends the read that was under way.
+            #expect(gateway.reservedBytes + gateway.queuedBytes <= limits.budget + limits.budget / 8)
+            guard opened < 2000 else { break }
+        }
+        #expect(opened > 30)
+        #expect(gateway.reservedBytes + gateway.queuedBytes > limits.budget / 2)
+        // The uploads gone, downloads may have it all.
+        for number in 1...opened { gateway.reset(StreamID(UInt32(number)), .cancelled) }
+        _ = try gateway.output(limit: .max)
+        var downloads = 0
+        while case .opened = gateway.open(Heads.get, endStream: true) { downloads += 1 }
+        #expect(gateway.reservedBytes > limits.budget - 16 * 1024)
+        #expect(gateway.reservedBytes <= limits.budget)
+        // And uploads that come then still move.
+        #expect(downloads > 100)
+    }
+
+    @Test("Large fields of answers count against the budget until they are written onward, and are cut without room")
+    func heads() throws {
+        var limits = FlowLimits()
+        limits.budget = 1024 * 1024
+        var gateway = Multiplexer(role: .gateway, maxStreams: 100, limits: limits)
+        var head = Heads.ok
+        head.fields.add(name: "X-Large", value: String(repeating: "x", count: 60_000))
+        let size = head.fields.heldBytes
+        #expect(size > 60_000)
+        #expect(Heads.ok.fields.heldBytes == 0)
+        #expect(gateway.open(Heads.get, endStream: true) == .opened(StreamID(1)))
+        let reserved = gateway.reservedBytes
+        #expect(gateway.receive(.headers(StreamID(1), .response(head), endStream: false)) != .none)
+        #expect(gateway.reservedBytes == reserved + size)
+        gateway.consumed(StreamID(1), size)
+        #expect(gateway.reservedBytes == reserved)
+        #expect(gateway.receive(.headers(StreamID(1), .trailers(head.fields), endStream: true)) != .none)
+        #expect(gateway.reservedBytes == size)
+        #expect(gateway.streamCount == 1)
+        gateway.consumed(StreamID(1), size)
+        #expect(gateway.reservedBytes == 0)
+        #expect(gateway.streamCount == 0)
+
+        for number in 2...41 as ClosedRange<UInt32> {
+            #expect(gateway.open(Heads.get, endStream: true) == .opened(StreamID(number)))
+        }
+        var cut = 0
+        for number in 2...41 as ClosedRange<UInt32> {
+            let action = gateway.receive(.headers(StreamID(number), .response(head), endStream: true))
+            if case .reset(_, .backendInvalid, _) = action { cut += 1 }
+            #expect(gateway.reservedBytes <= limits.budget + limits.budget / 8)
+        }
+        #expect(cut > 10)
+        #expect(gateway.streamCount == 40 - cut)
+    }
+
+    @Test("A tunnel promises less than the memory it may take: buffers are larger than their bytes")
+    func headroom() {
+        #expect(FlowLimits(memory: 64 * 1024 * 1024).budget == 48 * 1024 * 1024)
+    }
+
     @Test("Where answers that wait fill the budget, no stream is accepted or opened")
     func queuesRefuse() throws {
         var limits = FlowLimits()

@@ -63,9 +63,32 @@ struct ReconnectTests {
         let actions = (1...31).map { liveness.tick(at: start + .seconds($0)) }
         let pings = actions.indices.filter { actions[$0] == .ping }.map { $0 + 1 }
         #expect(pings == [10, 20])
-        #expect(actions[28] == .none)
+        #expect(actions[27] == .none)
+        #expect(actions[28] == .dead)
         #expect(actions[29] == .dead)
         #expect(actions[30] == .dead)
+    }
+
+    @Test("A silent peer is dead within 30 s, wherever between two ticks it fell silent", arguments: 0..<10)
+    func deadInTime(tenth: Int64) {
+        let start = NIODeadline.uptimeNanoseconds(0)
+        var liveness = Liveness(now: start)
+        let silent = start + .seconds(5) + .milliseconds(tenth * 100)
+        liveness.received(at: silent)
+        // Ticks are a little more than a second apart.
+        let died = (1...60).map { start + .milliseconds(1005 * $0) }.first { liveness.tick(at: $0) == .dead }
+        #expect(died.map { $0 - silent <= .seconds(30) && $0 - silent > .seconds(28) } == true)
+    }
+
+    @Test("Time in which this side itself stood still is not held against a silent peer")
+    func ownStandstill() {
+        let start = NIODeadline.uptimeNanoseconds(0)
+        var liveness = Liveness(now: start)
+        let before = (1...10).map { liveness.tick(at: start + .seconds($0)) }
+        #expect(!before.contains(.dead))
+        // A minute without a tick: what the peer sent may lie in the socket.
+        let after = (70...100).map { liveness.tick(at: start + .seconds($0)) }
+        #expect(after.firstIndex(of: .dead) == 17)
     }
 
     @Test("Any byte from the peer is life, and pings go on all the same")
@@ -75,7 +98,7 @@ struct ReconnectTests {
         var pings = 0
         for second in 1...300 {
             let now = start + .seconds(Int64(second))
-            if second.isMultiple(of: 29) { liveness.received(at: now) }
+            if second.isMultiple(of: 28) { liveness.received(at: now) }
             switch liveness.tick(at: now) {
             case .ping: pings += 1
             case .dead: Issue.record("dead after \(second) s")

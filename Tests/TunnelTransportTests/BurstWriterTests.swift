@@ -102,6 +102,55 @@ struct BurstWriterTests {
         }
     }
 
+    @Test("small bursts that the channel keeps take hardly more memory than their bytes")
+    func memoryOfBursts() throws {
+        try withChannel { context, pieces in
+            var writer = BurstWriter()
+            writer.gather { $0.writeRepeatingByte(0x68, count: 4000) }
+            writer.flush(to: context)
+            // `Pieces` holds them all, as a full channel does.
+            for _ in 0..<100 {
+                writer.gather { $0.writeRepeatingByte(0x65, count: 100) }
+                writer.flush(to: context, all: false)
+            }
+            #expect(pieces.buffers.count == 101)
+            #expect(pieces.buffers.dropFirst().reduce(0) { $0 + $1.storageCapacity } <= 100 * 128)
+        }
+    }
+
+    @Test("while the channel is full small bursts become few pieces, and all leave in order when it takes more")
+    func fullChannel() throws {
+        try withChannel { context, pieces in
+            let channel = try #require(context.channel as? EmbeddedChannel)
+            var writer = BurstWriter()
+            channel.isWritable = false
+            var isHeld = false
+            for burst in 0..<5000 {
+                writer.gather { $0.writeString("1\r\n") }
+                writer.write(ByteBuffer(string: "\(burst % 10)"), to: context)
+                writer.gather { $0.writeString("\r\n") }
+                if !writer.flush(to: context, all: false) { isHeld = true }
+            }
+            #expect(isHeld)
+            #expect(writer.hasOutput)
+            #expect(pieces.buffers.count <= 2)
+            let written = pieces.buffers.reduce(0) { $0 + $1.readableBytes }
+            #expect(pieces.buffers.reduce(0) { $0 + $1.storageCapacity } <= 2 * written)
+            channel.isWritable = true
+            let hasLeft = writer.flush(to: context, all: false)
+            #expect(hasLeft)
+            #expect(!writer.hasOutput)
+            let text = pieces.buffers.map { String(buffer: $0) }.joined()
+            #expect(text == (0..<5000).map { "1\r\n\($0 % 10)\r\n" }.joined())
+            // What has to leave leaves.
+            channel.isWritable = false
+            writer.gather { $0.writeString("the end") }
+            let hasEnded = writer.flush(to: context)
+            #expect(hasEnded)
+            #expect(pieces.buffers.last.map { String(buffer: $0) } == "the end")
+        }
+    }
+
     @Test("a few bytes are as good as sent while the channel takes more, many are not")
     func asGoodAsSent() throws {
         try withChannel { context, pieces in

@@ -7,8 +7,8 @@ import TunnelTransport
 protocol UpstreamUser: AnyObject {
     func received(_ part: HTTP1ResponseReader.Part)
     func receivedBurst()
-    /// Bytes that it waits to hear of that they are with the backend's socket (`sent`).
-    var owedCredit: Int { get }
+    /// Bytes written since this was asked last; it waits to hear that they are with the backend's socket (`sent`).
+    func takeOwedCredit() -> Int
     func sent(_ bytes: Int)
     /// The backend has said its last of another protocol; the connection still takes what the client says.
     func backendEnded()
@@ -39,6 +39,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
     /// The connection is gone.
     private var hasEnded = false
     private var isReadPending = false
+    /// The flush under way may tell that the backend takes more.
+    private var isFlushing = false
     private var isReadingParts = false
     /// When it was given back to the pool.
     private(set) var idleSince = NIODeadline.now()
@@ -115,7 +117,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     private func whenAllIsSent(_ body: @escaping (ChannelHandlerContext) -> Void) {
         guard let context else { return }
-        writer.flush(to: context)
+        _ = flush(to: context, all: true)
         context.whenSent { [self] in if let context = self.context { body(context) } }
     }
 
@@ -144,12 +146,17 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     /// To be called at the end of each burst of wishes, so that what it brought leaves in one system call.
     func flush() {
-        guard let context, writer.hasOutput else { return }
-        writer.flush(to: context)
-        guard let user, user.owedCredit > 0 else { return }
-        let size = user.owedCredit
+        guard let context, writer.hasOutput, flush(to: context, all: false), let user else { return }
+        let size = user.takeOwedCredit()
+        guard size > 0 else { return }
         guard !context.isAsGoodAsSent(size) else { return user.sent(size) }
         context.whenSent { user.sent(size) }
+    }
+
+    private func flush(to context: ChannelHandlerContext, all: Bool) -> Bool {
+        isFlushing = true
+        defer { isFlushing = false }
+        return writer.flush(to: context, all: all)
     }
 
     private func releaseIfOver() {
@@ -205,6 +212,11 @@ final class UpstreamConnection: ChannelDuplexHandler {
             self.error = error
             context?.close(promise: nil)
         }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, !isFlushing { flush() }
+        context.fireChannelWritabilityChanged()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

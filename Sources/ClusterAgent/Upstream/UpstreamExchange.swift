@@ -16,11 +16,13 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private var stream: TunnelStream?
     private var connection: UpstreamConnection?
     /// Parts of the request that arrived before the connection; bounded by the stream's credit.
-    private var early: [StreamEvent] = []
+    private var early = HeldBytes()
+    /// The end of the request, where it arrived before the connection, too.
+    private var earlyEnd: StreamEvent?
     private var requestBody: BodyFraming?
     private var endpoint: UpstreamEndpoint?
     private var hasRetried = false
-    /// Bytes of the request that are written and whose credit is not returned.
+    /// Bytes of the request that are written and of which the connection was not asked yet when they are sent.
     private var owed = 0
     /// Whether the client wants to switch to another protocol: then its stream stays open behind a request without body.
     private let isUpgrade: Bool
@@ -69,7 +71,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     func received(_ event: StreamEvent) {
         switch event {
         case .data, .trailers:
-            if connection == nil, !machine.isOver, !isUpgrade { early.append(event) } else { forward(event) }
+            if connection == nil, !machine.isOver, !isUpgrade { keep(event) } else { forward(event) }
         case .reset, .lost:
             if machine.clientClosed() { connection?.cancel() }
             over()
@@ -85,6 +87,17 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     }
 
     func receivedBurst() { connection?.flush() }
+
+    /// Keeps a part of the request until there is a connection.
+    private func keep(_ event: StreamEvent) {
+        switch event {
+        case .data(let bytes, let endStream):
+            early.hold(bytes)
+            if endStream { earlyEnd = .data(ByteBuffer(), endStream: true) }
+        case .trailers: earlyEnd = event
+        default: break
+        }
+    }
 
     private func forward(_ event: StreamEvent) {
         switch event {
@@ -155,25 +168,28 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private func begin(_ connection: UpstreamConnection) {
         self.connection = connection
         connection.begin(head, body: !machine.requestHasEnded, upgrades: isUpgrade, for: self)
-        if machine.requestHasEnded, early.isEmpty {
+        if machine.requestHasEnded {
             connection.endRequest(trailers: nil)
             return
         }
-        let parts = early
-        early = []
-        for part in parts { forward(part) }
+        var body = early
+        let end = earlyEnd
+        forgetEarly()
+        while let bytes = body.takeFirst() { forward(.data(bytes, endStream: false)) }
+        if let end { forward(end) }
     }
 
     /// Bytes of the request are with the backend's socket, or will never be: their credit returns.
     func sent(_ bytes: Int) {
-        let bytes = min(bytes, owed)
         guard bytes > 0 else { return }
-        owed -= bytes
         machine.progressed(now: .now())
         stream?.consumed(bytes)
     }
 
-    var owedCredit: Int { owed }
+    func takeOwedCredit() -> Int {
+        defer { owed = 0 }
+        return owed
+    }
 
     // MARK: From the backend
 
@@ -298,10 +314,15 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         over()
     }
 
+    private func forgetEarly() {
+        early = HeldBytes()
+        earlyEnd = nil
+    }
+
     private func over() {
-        sent(owed)
+        sent(takeOwedCredit())
         connection = nil
-        early = []
+        forgetEarly()
         pool.remove(self)
     }
 }

@@ -191,9 +191,11 @@ final class FrontExchange: StreamReceiver {
     func receivedBurst() {
         guard needsFlush else { return }
         needsFlush = false
-        handler.flush()
-        returnCredit()
+        if handler.flush(all: false) { returnCredit() }
     }
+
+    /// What waited until the client takes more is with its channel.
+    func flushed() { returnCredit() }
 
     func checkDeadline() { end(machine.checkDeadline(now: .now())) }
 
@@ -249,8 +251,8 @@ final class FrontExchange: StreamReceiver {
         case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: break
         }
         if head.isInformational {
-            // HTTP/1.0 does not know them (RFC 9110 §15.2).
-            guard isHTTP11 else { return }
+            // HTTP/1.0 does not know them, and nobody has to be told (RFC 9110 §15.2): not a client that does not read.
+            guard isHTTP11, handler.hasRoom(head.fields.byteCount) else { return }
             handler.gather { output in
                 output.writeHTTP1StatusLine(head.status)
                 output.writeHTTP1Fields(head.fields)
@@ -258,6 +260,7 @@ final class FrontExchange: StreamReceiver {
             }
         } else {
             record.status = head.status
+            owed += answer.fields.heldBytes
             self.head = nil
             replay.giveUp()
             // The protocol that was offered is declined: nothing follows the request.
@@ -279,6 +282,7 @@ final class FrontExchange: StreamReceiver {
         }
         guard machine.switchedProtocols(now: .now()) else { return endInvalid("a second final head") }
         record.status = 101
+        owed += answer.fields.heldBytes
         head = nil
         replay.giveUp()
         isUpgraded = true
@@ -334,7 +338,9 @@ final class FrontExchange: StreamReceiver {
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed)
-        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: complete(action, trailers: trailers)
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose:
+            owed += fields.heldBytes
+            complete(action, trailers: trailers)
         }
     }
 

@@ -32,6 +32,9 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// How long a connection of an ending gateway has to be without a request to be closed: one may be on its way.
     private static let drainIdleTime = TimeAmount.seconds(1)
 
+    /// Bytes gathered beyond which what a client can do without is left out.
+    private static let mostOptionalBytes = 64 * 1024
+
     private let shared: ProxyContext
     private var context: ChannelHandlerContext?
     private var reader = HTTP1RequestReader()
@@ -46,6 +49,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// The last answer is with the socket.
     private var hasAnswered = false
     private var isReadPending = false
+    /// The flush under way may tell that the client takes more.
+    private var isFlushing = false
     private var isReadingParts = false
     private var isClosing = false
     /// The gateway is ending: no request after the next, or the one under way.
@@ -91,7 +96,10 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { readParts() }
+        if context.channel.isWritable {
+            if !isFlushing, flush() { exchange?.flushed() }
+            readParts()
+        }
         context.fireChannelWritabilityChanged()
     }
 
@@ -249,9 +257,19 @@ final class ProxyHandler: ChannelDuplexHandler {
         writer.write(bytes, to: context)
     }
 
-    func flush() {
-        guard let context else { return }
-        writer.flush(to: context)
+    /// Whether the client takes this many bytes soon that it can do without.
+    func hasRoom(_ bytes: Int) -> Bool {
+        context?.channel.isWritable == true && writer.gatheredBytes + bytes <= Self.mostOptionalBytes
+    }
+
+    /// Hands on what was written. Returns whether nothing of it waits for the client to take more; with `all` it never
+    /// does.
+    @discardableResult
+    func flush(all: Bool = true) -> Bool {
+        guard let context else { return true }
+        isFlushing = true
+        defer { isFlushing = false }
+        return writer.flush(to: context, all: all)
     }
 
     /// Whether so many bytes, flushed, are as good as with the client's socket, or will never be there.
