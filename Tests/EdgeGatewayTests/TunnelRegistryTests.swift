@@ -1,5 +1,6 @@
 import NIOCore
 import NIOEmbedded
+import Telemetry
 import Testing
 import TunnelProtocol
 
@@ -114,6 +115,21 @@ struct TunnelRegistryTests {
         #expect(registry.first(of: "a")?.id == "2")
         registry.remove("2", of: "a")
         #expect(registry.chosen(for: "a", on: EmbeddedEventLoop()) == nil)
+    }
+
+    @Test("since when a cluster is offline counts from its last tunnel's end, until one is back")
+    func offlineSince() throws {
+        let registry = TunnelRegistry()
+        registry.add(try tunnel("1"), of: "a")
+        registry.add(try tunnel("2"), of: "a")
+        registry.remove("1", of: "a", now: .init(milliseconds: 1))
+        #expect(registry.offlineSince("a") == nil)
+        registry.remove("2", of: "a", now: .init(milliseconds: 2))
+        registry.remove("2", of: "a", now: .init(milliseconds: 3))
+        #expect(registry.offlineSince("a") == .init(milliseconds: 2))
+        #expect(registry.offlineSince("b") == nil)
+        registry.add(try tunnel("3"), of: "a")
+        #expect(registry.offlineSince("a") == nil)
     }
 }
 

@@ -17,7 +17,12 @@ final class FrontExchange: StreamReceiver {
     private(set) var head: RequestHead?
     /// The protocol that the client wants to switch to (RFC 9110 §7.8).
     let upgrade: String?
+    let requestID: RequestID
     private let hasRequestBody: Bool
+    /// What the client sent, kept for the answer to a failure as long as there may be one.
+    private var asked: HeaderFields?
+    /// Who found out what failed.
+    private var finder = FailedRequest.Hop.gateway
 
     /// Kept alive: events of a tunnel on another event loop may still come when the connection is gone.
     private let handler: ProxyHandler
@@ -42,28 +47,33 @@ final class FrontExchange: StreamReceiver {
     private var toClient = WebSocketBoundary()
 
     /// - Parameter hasBody: whether the framing says that a body follows the head.
-    init(_ request: HTTP1Request, hasBody: Bool, client: String, handler: ProxyHandler) {
+    init(_ request: HTTP1Request, id: RequestID, hasBody: Bool, client: String, handler: ProxyHandler) {
         self.handler = handler
+        requestID = id
+        asked = request.fields
         isHTTP11 = request.version == .http11
         clientKeepsAlive = request.version.keepsAlive(request.fields)
         hasRequestBody = hasBody
         // Beside a body nobody could tell its end from where the other protocol begins.
         upgrade = hasBody ? nil : request.upgrade
         record = AccessRecord(host: "", path: "", method: request.method, status: 0, duration: .zero, client: client)
+        record.requestID = id.text
         let now = NIODeadline.now()
         started = now
         machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: now, timeouts: .init())
     }
 
     /// For a request that cannot be read, to be failed at once.
-    init(unreadable error: HTTP1Error, client: String, handler: ProxyHandler) {
+    init(unreadable error: HTTP1Error, id: RequestID, client: String, handler: ProxyHandler) {
         self.handler = handler
+        requestID = id
         isHTTP11 = true
         clientKeepsAlive = false
         hasRequestBody = true
         upgrade = nil
         record = AccessRecord(host: "", path: "", method: "", status: 0, duration: .zero, client: client)
         record.failureDetail = "\(error)"
+        record.requestID = id.text
         let now = NIODeadline.now()
         started = now
         machine = ExchangeStateMachine(requestEnded: false, now: now, timeouts: .init())
@@ -150,6 +160,7 @@ final class FrontExchange: StreamReceiver {
         case .trailers(let fields): respond(trailers: fields)
         case .reset(let code, let detail):
             record.failureDetail = detail
+            finder = .agent
             let failure = ExchangeFailure(code)
             // Of an agent's replicas one may know a new route a moment before the others.
             if code.wasNeverProcessed, retryElsewhere(otherwise: failure) { return }
@@ -191,6 +202,7 @@ final class FrontExchange: StreamReceiver {
         hasRetried = true
         stream = nil
         handler.forward(self, cluster: cluster, avoiding: record.tunnel, otherwise: failure)
+        finder = .gateway
         guard !machine.isOver, hasRequestBody else {
             handler.holdRequest(false)
             return true
@@ -235,6 +247,7 @@ final class FrontExchange: StreamReceiver {
         } else {
             record.status = head.status
             self.head = nil
+            asked = nil
             replay.giveUp()
             // The protocol that was offered is declined: nothing follows the request.
             if upgrade != nil { stream?.send(ByteBuffer(), endStream: true) }
@@ -256,6 +269,7 @@ final class FrontExchange: StreamReceiver {
         guard machine.switchedProtocols(now: .now()) else { return endInvalid("a second final head") }
         record.status = 101
         head = nil
+        asked = nil
         replay.giveUp()
         isUpgraded = true
         clientKeepsAlive = false
@@ -370,7 +384,13 @@ final class FrontExchange: StreamReceiver {
     }
 
     private func answer(_ failure: ExchangeFailure) {
-        let answer = FailureAnswer(failure)
+        var request = FailedRequest()
+        if let asked { request.format = FailureFormat(acceptedBy: asked) }
+        request.hop = finder
+        request.host = record.host
+        request.requestID = requestID.text
+        if failure == .clusterOffline { request.offlineSince = record.cluster.flatMap(handler.offlineSince) }
+        let answer = FailureAnswer(failure, to: request)
         let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded
         handler.gather { output in
             output.writeHTTP1StatusLine(answer.status)

@@ -37,6 +37,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var reader = HTTP1RequestReader()
     private var writer = BurstWriter()
     private var exchange: FrontExchange?
+    private var requestIDs = RequestIDSource()
     private var client = "unknown"
     private var isTrusted = false
     /// The exchange wants no more of the request for now.
@@ -162,7 +163,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// What the client sends cannot be understood, and so nothing that follows either.
     private func refuse(_ error: HTTP1Error) {
         guard let exchange else {
-            let exchange = FrontExchange(unreadable: error, client: client, handler: self)
+            let exchange = FrontExchange(
+                unreadable: error, id: requestIDs.make(), client: client, handler: self)
             self.exchange = exchange
             return exchange.fail(error.failure)
         }
@@ -173,7 +175,7 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     private func start(_ request: HTTP1Request) {
         let exchange = FrontExchange(
-            request, hasBody: reader.expectsBody, client: client, handler: self)
+            request, id: requestIDs.id(for: request.fields), hasBody: reader.expectsBody, client: client, handler: self)
         self.exchange = exchange
         do throws(ExchangeFailure) {
             let target = try RequestTarget(request)
@@ -188,7 +190,7 @@ final class ProxyHandler: ChannelDuplexHandler {
             exchange.record.cluster = route.cluster
             let fields = shared.policy.requestFields(
                 request.fields, client: client, isTrusted: isTrusted, scheme: shared.scheme,
-                authority: target.authority, routeStrips: route.strippedRequestFields)
+                authority: target.authority, requestID: exchange.requestID, routeStrips: route.strippedRequestFields)
             exchange.start(
                 RequestHead(
                     method: request.method, authority: target.authority, target: target.target,
@@ -219,6 +221,9 @@ final class ProxyHandler: ChannelDuplexHandler {
         exchange.record.tunnel = tunnel.id
         exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.keepsStreamOpen, receiver: exchange, on: loop))
     }
+
+    /// Since when the cluster has had no tunnel, where that is known.
+    func offlineSince(_ cluster: String) -> String? { shared.tunnels.offlineSince(cluster).map { "\($0)" } }
 
     // MARK: The exchange's wishes
 

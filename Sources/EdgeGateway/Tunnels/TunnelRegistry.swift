@@ -1,6 +1,7 @@
 import Metrics
 package import NIOCore
 import Synchronization
+package import Telemetry
 package import TunnelTransport
 
 /// A tunnel that is ready for streams.
@@ -27,9 +28,14 @@ package struct ConnectedTunnel: Sendable {
 package final class TunnelRegistry: Sendable {
     private struct State {
         var tunnels: [String: [ConnectedTunnel]] = [:]
+        /// When the last tunnel went.
+        var gone = RecentlyGone<LogTimestamp>(least: TunnelRegistry.leastGone)
         /// Moves on with every choice, so that equal tunnels share the load.
         var turn = 0
     }
+
+    /// How many clusters without a tunnel are remembered, at least.
+    private static let leastGone = 5000
 
     private let state = Mutex(State())
 
@@ -89,6 +95,7 @@ package final class TunnelRegistry: Sendable {
             all.removeAll { tunnel.takesThePlace(of: $0) }
             all.append(tunnel)
             state.tunnels[cluster] = all
+            state.gone.take(cluster)
             return (superseded, all.count)
         }
         report(cluster, count)
@@ -96,16 +103,25 @@ package final class TunnelRegistry: Sendable {
     }
 
     /// Takes a tunnel out of the rotation; one that is not there is ignored.
-    package func remove(_ id: String, of cluster: String) {
+    ///
+    /// - Parameter now: the wall clock's time, since when the cluster counts as offline if that was its last tunnel.
+    package func remove(_ id: String, of cluster: String, now: LogTimestamp = .now()) {
         let count = state.withLock { state -> Int? in
             guard state.tunnels[cluster]?.contains(where: { $0.id == id }) == true else { return nil }
             state.tunnels[cluster]?.removeAll { $0.id == id }
             let left = state.tunnels[cluster]?.count ?? 0
-            if left == 0 { state.tunnels[cluster] = nil }
+            if left == 0 {
+                state.tunnels[cluster] = nil
+                state.gone.remember(now, of: cluster)
+            }
             return left
         }
         if let count { report(cluster, count) }
     }
+
+    /// When the last tunnel of a cluster went that has none now; `nil` for one that has some, or was never here, or so
+    /// long ago that it is forgotten.
+    package func offlineSince(_ cluster: String) -> LogTimestamp? { state.withLock { $0.gone[cluster] } }
 
     package func count(of cluster: String) -> Int { state.withLock { $0.tunnels[cluster]?.count ?? 0 } }
 
