@@ -1,3 +1,4 @@
+import EdgeGateway
 import NIOCore
 import TestSupport
 import Testing

@@ -13,7 +13,7 @@ struct ForwardingTests {
         var source = RequestIDSource()
         // The client's own, so that most of these tests see no other field than those they are about.
         let client = source.id(for: ["X-Request-Id": "r1"])
-        lines(
+        return lines(
             policy.requestFields(
                 fields, client: "203.0.113.9", isTrusted: isTrusted, scheme: "https", authority: "a.com:8443",
                 requestID: requestID ?? client, routeStrips: routeStrips))

@@ -23,6 +23,8 @@ final class FrontExchange: StreamReceiver {
     private var asked: HeaderFields?
     /// Who found out what failed.
     private var finder = FailedRequest.Hop.gateway
+    /// The limit that the request met.
+    var quota: ExceededQuota?
 
     /// Kept alive: events of a tunnel on another event loop may still come when the connection is gone.
     private let handler: ProxyHandler
@@ -389,6 +391,8 @@ final class FrontExchange: StreamReceiver {
         request.hop = finder
         request.host = record.host
         request.requestID = requestID.text
+        request.quota = quota
+        if finder == .gateway { handler.refusals.count(failure) }
         if failure == .clusterOffline { request.offlineSince = record.cluster.flatMap(handler.offlineSince) }
         let answer = FailureAnswer(failure, to: request)
         let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded

@@ -12,6 +12,7 @@ struct ProxyContext: Sendable {
     var policy: ForwardingPolicy
     var trustedProxies: [CIDRBlock]
     var accessLog: AccessLog
+    var refusals: RefusalMetrics
     /// `http` or `https`.
     var scheme: String
     /// How long a connection may stay without a request.
@@ -188,6 +189,10 @@ final class ProxyHandler: ChannelDuplexHandler {
             case .noSuchPath: throw .noSuchPath
             }
             exchange.record.cluster = route.cluster
+            if let limiter = route.limiter, let quota = limiter.refusal(now: exchange.started) {
+                exchange.quota = quota
+                throw .rateLimited
+            }
             let fields = shared.policy.requestFields(
                 request.fields, client: client, isTrusted: isTrusted, scheme: shared.scheme,
                 authority: target.authority, requestID: exchange.requestID, routeStrips: route.strippedRequestFields)
@@ -213,9 +218,12 @@ final class ProxyHandler: ChannelDuplexHandler {
         guard let context, let head = exchange.head else { return }
         let loop = context.eventLoop
         let tunnel: ConnectedTunnel
-        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) {
+        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding, now: exchange.started) {
         case .tunnel(let chosen): tunnel = chosen
         case .full: return exchange.fail(.overloaded)
+        case .limited(let quota):
+            exchange.quota = quota
+            return exchange.fail(.rateLimited)
         case .none: return exchange.fail(failure)
         }
         exchange.record.tunnel = tunnel.id
@@ -310,6 +318,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     var eventLoop: (any EventLoop)? { context?.eventLoop }
+    var refusals: RefusalMetrics { shared.refusals }
     /// Whether the connection can carry another request, as far as the gateway is concerned.
     var keepsAlive: Bool { !isDraining }
 
