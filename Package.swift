@@ -134,7 +134,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                nioCore, nioPosix, nioHTTP1, nioSSL, logging, x509, asn1, crypto, cryptoExtras, jwtKit,
+                "KubernetesAPI", "TunnelProtocol", "TunnelTransport", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                x509, asn1, crypto, cryptoExtras, jwtKit,
             ], path: "Tests/TestSupport",
             swiftSettings: settings),
 

@@ -27,7 +27,8 @@ struct AgentCore: ServiceLifecycle.Service {
                 return try await identity.read()
             })
         else { return }
-        await reportMissingDefinition()
+        // Without an answer this would outlast the grace time.
+        await cancelWhenGracefulShutdown { await reportMissingDefinition() }
         let events = EventRecorder(
             client: client, controller: "gateway.pipeops.io/pipeops-agent",
             instance: LocalHost.name ?? "pipeops-agent", logger: logger)
@@ -40,7 +41,7 @@ struct AgentCore: ServiceLifecycle.Service {
 
         let services =
             [.init(service: events)] + pipeline.services
-            + [.init(service: pool), .init(service: pipeline.controller)]
+            + [.init(service: Work(tunnels: pool, controller: pipeline.controller))]
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
     }
 
@@ -53,7 +54,8 @@ struct AgentCore: ServiceLifecycle.Service {
                 settings: .init(
                     leaseDuration: election.leaseDuration, renewDeadline: election.renewDeadline,
                     retryPeriod: election.retryPeriod),
-                logger: logger)
+                // A second of the grace time is for what comes after that.
+                releaseTimeout: max(settings.shutdownGrace - .seconds(1), .seconds(1)), logger: logger)
         }
     }
 
@@ -135,6 +137,22 @@ struct AgentCore: ServiceLifecycle.Service {
                 """)
         } catch {
             // The caches will say so.
+        }
+    }
+}
+
+/// Tunnels and controller as one service: told to end, both must hear of it at once. Services of their own would be shut
+/// down one after the other, and with an API server that gives no answer the tunnels would drain only when the lease has
+/// been given up for, and the agent would outlast its grace time.
+private struct Work: ServiceLifecycle.Service {
+    let tunnels: TunnelPool
+    let controller: any ServiceLifecycle.Service
+
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await tunnels.run() }
+            group.addTask { try await controller.run() }
+            for try await _ in group {}
         }
     }
 }

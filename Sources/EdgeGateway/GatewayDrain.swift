@@ -6,8 +6,8 @@ import Synchronization
 /// ```
 /// begin      agents' listener closes, tunnels announce their end, answers carry `Connection: close`
 /// lameDuck   the front listener closes, idle connections are closed
-/// front      connections that are still open are cut; tunnels drain
-/// streams    tunnels are closed
+/// front      connections that are still open are cut, WebSocket clients told to come again; tunnels drain
+/// streams    tunnels are closed, and what has not taken its last word
 /// ```
 struct DrainSchedule: Hashable, Sendable {
     /// How long new connections are still taken, so that a balancer in front that learns of the end only now, and a

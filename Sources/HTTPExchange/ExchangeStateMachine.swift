@@ -30,6 +30,8 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     /// What to do with a part of the request.
     package enum RequestAction: Hashable, Sendable {
         case forward
+        /// Forward it: the server of another protocol has said its last, and now both have. The exchange is over.
+        case forwardAndFinish
         /// The server does not want it any more.
         case discard
     }
@@ -42,6 +44,9 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         /// Forward it; the answer came before the request had ended. Cancel the server, and do not use the client's
         /// connection for another request.
         case forwardAndCut
+        /// Forward it, and the end of this direction: the server of another protocol has said its last, and what the
+        /// client still says goes on to it.
+        case forwardAndHalfClose
         /// Nobody wants it.
         case discard
         /// The server broke the order of parts.
@@ -68,6 +73,8 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         case streaming
         /// Both directions are another protocol's bytes.
         case upgraded
+        /// The same, but the server has said its last.
+        case upgradedClientOnly
         /// The whole answer went out, or the exchange failed.
         case ended
     }
@@ -90,12 +97,16 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     package var isOver: Bool { response == .ended }
     package var hasResponseHead: Bool { response != .awaitingHead }
     package var requestHasEnded: Bool { request == .ended }
+    /// Whether the server of another protocol has said its last.
+    package var hasHalfClosed: Bool { response == .upgradedClientOnly }
 
     /// The moment `checkDeadline` is worth calling.
     package var deadline: NIODeadline {
         switch response {
         case .awaitingHead: lastActivity + timeouts.response
-        case .upgraded: lastActivity + timeouts.upgraded
+        case .upgraded where request == .streaming: lastActivity + timeouts.upgraded
+        // Where one side has said its last, the other has less to wait for.
+        case .upgraded, .upgradedClientOnly: lastActivity + min(timeouts.idle, timeouts.upgraded)
         case .streaming, .ended: lastActivity + timeouts.idle
         }
     }
@@ -104,15 +115,18 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     package mutating func requestPart(isEnd: Bool, now: NIODeadline) -> RequestAction {
         guard request == .streaming, response != .ended else { return .discard }
         lastActivity = now
-        if isEnd { request = .ended }
-        return .forward
+        guard isEnd else { return .forward }
+        request = .ended
+        guard response == .upgradedClientOnly else { return .forward }
+        response = .ended
+        return .forwardAndFinish
     }
 
     /// A response head came from the server. Informational ones (1xx, not 101) may precede the final one.
     package mutating func responseHead(isInformational: Bool, isEnd: Bool, now: NIODeadline) -> ResponseAction {
         switch response {
         case .ended: return .discard
-        case .streaming, .upgraded: return .fail(fail(.backendInvalid))
+        case .streaming, .upgraded, .upgradedClientOnly: return .fail(fail(.backendInvalid))
         case .awaitingHead:
             if isInformational {
                 informationalHeads += 1
@@ -138,8 +152,12 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     /// Part of the response's body, or its end, came from the server.
     package mutating func responsePart(isEnd: Bool, now: NIODeadline) -> ResponseAction {
         switch response {
-        case .ended: return .discard
+        case .ended, .upgradedClientOnly: return .discard
         case .awaitingHead: return .fail(fail(.backendInvalid))
+        case .upgraded where isEnd && request == .streaming:
+            lastActivity = now
+            response = .upgradedClientOnly
+            return .forwardAndHalfClose
         case .streaming, .upgraded:
             lastActivity = now
             return isEnd ? finish() : .forward
@@ -173,7 +191,7 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         defer { response = .ended }
         switch response {
         case .awaitingHead: return .answer(failure)
-        case .streaming, .upgraded: return .abort(failure)
+        case .streaming, .upgraded, .upgradedClientOnly: return .abort(failure)
         case .ended: return .nothing
         }
     }

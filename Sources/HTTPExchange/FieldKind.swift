@@ -46,6 +46,25 @@ package enum FieldKind: Hashable, Sendable {
         }
     }
 
+    /// Whether a name is that of a field with a meaning here once `_` is read as `-`, and not before.
+    ///
+    /// Applications that get fields as CGI variables (RFC 3875 §4.1.18) cannot tell the two apart: what a client says
+    /// under such a name would be taken for what the gateway says.
+    package static func isLookAlike(_ name: UnsafeRawBufferPointer) -> Bool {
+        guard name.contains(UInt8(ascii: "_")), FieldKind(name) == .other else { return false }
+        return withUnsafeTemporaryAllocation(byteCount: name.count, alignment: 1) { folded in
+            for index in name.indices { folded[index] = foldUnderscore(name[index]) }
+            return FieldKind(UnsafeRawBufferPointer(folded)) != .other
+        }
+    }
+
+    /// A name in lower case, with `_` read as `-`: equal for two names that an application may take for one.
+    package static func folded(_ name: String) -> String {
+        String(decoding: name.lowercased().utf8.map(foldUnderscore), as: UTF8.self)
+    }
+
+    private static func foldUnderscore(_ byte: UInt8) -> UInt8 { byte == UInt8(ascii: "_") ? UInt8(ascii: "-") : byte }
+
     private static func forwarded(_ name: UnsafeRawBufferPointer) -> Self {
         let prefix: StaticString = "x-forwarded-"
         guard name.count >= prefix.utf8CodeUnitCount, name[0] | 0x20 == UInt8(ascii: "x"), name[1] == UInt8(ascii: "-")

@@ -3,13 +3,14 @@ package import TunnelProtocol
 /// How the gateway rewrites a request's fields: ruling 1 of the design.
 ///
 /// End-to-end fields pass untouched. Hop-by-hop fields go. What a client says about who it is and how it came
-/// (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) is believed from trusted proxies only and replaced otherwise.
+/// (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) is believed from trusted proxies only and replaced otherwise. A name that
+/// equals one of these once `_` is read as `-` goes whoever sent it (`FieldKind.isLookAlike`).
 package struct ForwardingPolicy: Sendable {
-    /// Lower-case names removed from every request, by the operator's wish.
+    /// Names removed from every request, by the operator's wish; as `FieldKind.folded` returns them.
     package var strippedRequestFields: Set<String>
 
     package init(strippedRequestFields: Set<String> = []) {
-        self.strippedRequestFields = Set(strippedRequestFields.map { $0.lowercased() })
+        self.strippedRequestFields = Set(strippedRequestFields.map(FieldKind.folded))
     }
 
     /// The fields of a request as the application will see them, without `Host`.
@@ -20,17 +21,17 @@ package struct ForwardingPolicy: Sendable {
     ///   - scheme: `http` or `https`, of that connection.
     ///   - authority: the `Host` field the client sent.
     ///   - requestID: the request's name; the client's own passes where it stands, any other takes its place.
-    ///   - routeStrips: lower-case names the route asks to remove.
+    ///   - routeStrips: names the route asks to remove, as `FieldKind.folded` returns them.
     package func requestFields(
         _ fields: HeaderFields, client: String, isTrusted: Bool, scheme: String, authority: String,
         requestID: RequestID, routeStrips: Set<String> = []
     ) -> HeaderFields {
         let strips = !strippedRequestFields.isEmpty || !routeStrips.isEmpty
         var result = HopByHop.removed(from: fields) { field, kind in
-            if Self.isReplaced(kind, isTrusted: isTrusted) { return true }
+            if Self.isReplaced(field, kind, isTrusted: isTrusted) { return true }
             if kind == .requestID, !requestID.isClients { return true }
             guard strips else { return false }
-            let name = field.nameText.lowercased()
+            let name = FieldKind.folded(field.nameText)
             return strippedRequestFields.contains(name) || routeStrips.contains(name)
         }
         if !requestID.isClients { result.add(name: "X-Request-Id", value: requestID.text) }
@@ -53,18 +54,19 @@ package struct ForwardingPolicy: Sendable {
         _ trailers: HeaderFields, isTrusted: Bool, routeStrips: Set<String> = []
     ) -> HeaderFields {
         HopByHop.removed(from: trailers) { field, kind in
-            let name = field.nameText.lowercased()
-            return HopByHop.isOutOfPlaceInTrailers(name) || Self.isReplaced(kind, isTrusted: isTrusted)
+            let name = FieldKind.folded(field.nameText)
+            return HopByHop.isOutOfPlaceInTrailers(name) || Self.isReplaced(field, kind, isTrusted: isTrusted)
                 || strippedRequestFields.contains(name) || routeStrips.contains(name)
         }
     }
 
     /// Whether a field says how the request came and is not believed, or stands elsewhere (`Host`). A trusted proxy's
     /// are, but its `X-Forwarded-For` is written anew with the proxy's own address at the end.
-    private static func isReplaced(_ kind: FieldKind, isTrusted: Bool) -> Bool {
+    private static func isReplaced(_ field: HeaderField, _ kind: FieldKind, isTrusted: Bool) -> Bool {
         switch kind {
         case .host, .forwardedFor: true
         case .forwardedProto, .forwardedHost, .forwarding: !isTrusted
+        case .other: FieldKind.isLookAlike(field.name)
         default: false
         }
     }

@@ -2,7 +2,7 @@ package import TunnelProtocol
 
 /// Fields that concern one connection and are never forwarded (RFC 9110 §7.6.1).
 package enum HopByHop {
-    /// The fields to forward: all but the hop-by-hop ones and those that `Connection` names.
+    /// The fields to forward: all but the hop-by-hop ones and those that `Connection` names (with `_` read as `-`).
     ///
     /// `TE: trailers` survives, because trailers are carried end to end (gRPC requires it).
     ///
@@ -18,7 +18,9 @@ package enum HopByHop {
             switch FieldKind(field.name) {
             case .connection:
                 field.forEachMember { option in
-                    if Self.isField(option) { nominated.insert(String(decoding: option, as: UTF8.self).lowercased()) }
+                    if Self.isField(option) {
+                        nominated.insert(FieldKind.folded(String(decoding: option, as: UTF8.self)))
+                    }
                 }
             case .te: field.forEachMember { if $0.equalsIgnoringCase("trailers") { takesTrailers = true } }
             case .hopByHop, .transferEncoding: break
@@ -29,7 +31,7 @@ package enum HopByHop {
             let all = kept
             kept = HeaderFields(choosingFrom: all)
             all.forEachField { field in
-                if !nominated.contains(field.nameText.lowercased()) { kept.add(field) }
+                if !nominated.contains(FieldKind.folded(field.nameText)) { kept.add(field) }
             }
         }
         if takesTrailers { kept.add(name: "TE", value: "trailers") }

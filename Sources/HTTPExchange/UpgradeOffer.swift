@@ -13,6 +13,18 @@ package enum UpgradeOffer {
         return mayPass
     }
 
+    /// All that is offered, or chosen, in however many lines (RFC 9110 §5.2); `nil` where that is nothing.
+    package static func text(in fields: HeaderFields) -> String? {
+        let lines = fields["Upgrade"]
+        return lines.isEmpty ? nil : lines.joined(separator: ", ")
+    }
+
+    /// The fields of an answer of 426 that say what the application asks for (RFC 9110 §15.5.22); none where that may
+    /// not pass.
+    package static func required(by fields: HeaderFields) -> String? {
+        mayPass(fields) ? text(in: fields) : nil
+    }
+
     package static func mayPass(_ offer: String) -> Bool { mayPass(["Upgrade": offer]) }
 
     /// `h2c`, `h2`, `HTTP/2.0` and whatever else begins like them.

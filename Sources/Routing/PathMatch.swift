@@ -20,17 +20,16 @@ package enum PathMatch: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether a request path (without its query) is covered.
+    /// Whether the segments of a prefix, as `prefix` holds it, begin those of a request path.
     @inlinable
-    package func matches(_ requestPath: some StringProtocol) -> Bool {
-        switch self {
-        case .exact(let path): return path.utf8.elementsEqual(requestPath.utf8)
-        case .prefix(let prefix):
-            let path = requestPath.utf8
-            guard path.starts(with: prefix.utf8) else { return false }
-            let rest = path.dropFirst(prefix.utf8.count)
-            return rest.isEmpty || rest.first == UInt8(ascii: "/")
+    static func isPrefix(_ prefix: [UInt8], of path: UnsafeRawBufferPointer) -> Bool {
+        let length = prefix.count
+        guard length <= path.count, length == path.count || path[length] == UInt8(ascii: "/") else {
+            // A request about the server as a whole (RFC 9110 §9.3.7) is for who serves its root.
+            return length == 0 && path.count == 1 && path[0] == UInt8(ascii: "*")
         }
+        for index in 0..<length where prefix[index] != path[index] { return false }
+        return true
     }
 
     package var description: String {

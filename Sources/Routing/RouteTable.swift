@@ -55,25 +55,32 @@ package struct HostRoutes<Value: Sendable>: Sendable {
     /// By bytes: strings would be equal that are not the same path.
     @usableFromInline package private(set) var exact: [[UInt8]: Value] = [:]
     /// Longest first.
-    @usableFromInline package private(set) var prefixes: [(path: PathMatch, length: Int, value: Value)] = []
+    @usableFromInline package private(set) var prefixes: [(path: [UInt8], value: Value)] = []
 
     /// Where two entries share a match, the later one wins.
     package init(_ entries: [(PathMatch, Value)]) {
-        var byPrefix: [String: Value] = [:]
+        var byPrefix: [[UInt8]: Value] = [:]
         for (match, value) in entries {
             switch match {
             case .exact(let path): exact[Array(path.utf8)] = value
-            case .prefix(let path): byPrefix[path] = value
+            case .prefix(let path): byPrefix[Array(path.utf8)] = value
             }
         }
-        prefixes = byPrefix.map { (path: .prefix($0.key), length: $0.key.utf8.count, value: $0.value) }
-            .sorted { $0.length > $1.length }
+        prefixes = byPrefix.map { (path: $0.key, value: $0.value) }.sorted { $0.path.count > $1.path.count }
     }
 
     @inlinable
     package func lookup(path: some StringProtocol) -> RouteLookup<Value> {
         if !exact.isEmpty, let value = exact[Array(path.utf8)] { return .found(value) }
-        for candidate in prefixes where candidate.path.matches(path) { return .found(candidate.value) }
+        return path.utf8.withContiguousStorageIfAvailable { prefixLookup(UnsafeRawBufferPointer($0)) }
+            ?? Array(path.utf8).withUnsafeBytes { prefixLookup($0) }
+    }
+
+    @inlinable
+    func prefixLookup(_ path: UnsafeRawBufferPointer) -> RouteLookup<Value> {
+        for index in prefixes.indices where PathMatch.isPrefix(prefixes[index].path, of: path) {
+            return .found(prefixes[index].value)
+        }
         return .noSuchPath
     }
 }

@@ -8,25 +8,25 @@ import Musl
 import Glibc
 #endif
 
-/// Where log lines go. Each call gets one whole line with its newline.
+/// Where log lines go. Each call gets whole lines with their newlines: a handler's one, a `LogLineBatch`'s many.
 package struct LogOutput: Sendable {
     let write: @Sendable ([UInt8]) -> Void
 
-    /// - Parameter write: Called once per line, from any thread.
+    /// - Parameter write: Called from any thread, with one line or many.
     package init(_ write: @escaping @Sendable ([UInt8]) -> Void) {
         self.write = write
     }
 
-    /// The process's standard error. A line is handed over in one `write(2)`.
-    package static let standardError = LogOutput { line in
-        // A pipe may take a long line in parts when it is full; the lock keeps another line from getting between them.
-        lock.withLock { _ in writeAll(line, to: STDERR_FILENO) }
+    /// The process's standard error. The lines of a call are handed over in one `write(2)`.
+    package static let standardError = LogOutput { lines in
+        // A pipe may take much in parts when it is full; the lock keeps another call's lines from getting between them.
+        lock.withLock { _ in writeAll(lines, to: STDERR_FILENO) }
     }
 
     private static let lock = Mutex<Void>(())
 
-    private static func writeAll(_ line: [UInt8], to descriptor: Int32) {
-        line.withUnsafeBytes { bytes in
+    private static func writeAll(_ lines: [UInt8], to descriptor: Int32) {
+        lines.withUnsafeBytes { bytes in
             var rest = bytes[...]
             while !rest.isEmpty {
                 #if canImport(Darwin)

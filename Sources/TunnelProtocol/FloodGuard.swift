@@ -43,11 +43,11 @@ package struct FloodGuard: Hashable, Sendable {
     /// How many DATA frames may be on their way to a stream when it is reset: the largest window in turns of 16 KiB.
     private static let strayFramesPerReset = 512
 
-    private struct Bucket: Hashable, Sendable {
-        var perSecond: Double
-        var most: Double
+    struct Bucket: Hashable, Sendable {
+        private let perSecond: Double
+        let most: Double
         var tokens: Double
-        var filledAt: NIODeadline?
+        private var filledAt: NIODeadline?
 
         init(perSecond: Int, burst: Int) {
             self.perSecond = Double(perSecond)

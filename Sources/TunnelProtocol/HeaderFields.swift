@@ -197,8 +197,6 @@ extension HeaderFields: Sequence {
         forEachField { field in fields.append((name: field.nameText, value: field.valueText)) }
         return fields.makeIterator()
     }
-
-    package var underestimatedCount: Int { count }
 }
 
 extension HeaderFields: CustomStringConvertible {

@@ -66,6 +66,10 @@ extension Multiplexer {
         guard stream.received == .head else {
             return .close(ProtocolViolation(.unexpectedFrame, "a second final head on stream \(id)"))
         }
+        if stream.isAbandoned, !head.isInformational {
+            resetAnswered(id)
+            return .none
+        }
         if head.isInformational {
             if let violation = flood.spend(.informational, at: now) { return .close(violation) }
             guard !endStream else {

@@ -13,14 +13,15 @@ extension Multiplexer {
     /// Appends frames to `message` until it holds `limit` bytes or there is nothing left to send: urgent frames first,
     /// then the ready streams in turn.
     ///
-    /// - Parameter limit: bytes; exceeded by less than one head or one turn.
+    /// - Parameter limit: bytes; exceeded by less than one head.
     package mutating func write(into message: inout ByteBuffer, limit: Int) -> Written {
         writeUrgent(into: &message, limit: limit)
         var written = Written()
-        while message.readableBytes < limit, let id = ready.popFirst() {
+        let worthwhile = min(limit, Self.smallestTurn)
+        while limit - message.readableBytes >= worthwhile, let id = ready.popFirst() {
             guard var stream = streams[id] else { continue }
             stream.isReady = false
-            takeTurn(id, &stream, &message)
+            takeTurn(id, &stream, &message, room: limit - message.readableBytes - FrameWire.headerSize)
             if stream.isHeldBack, !stream.isCrowdedOut, stream.outbound.bytes < limits.sendQueueLow {
                 stream.isHeldBack = false
                 written.released.append(id)
@@ -52,9 +53,14 @@ extension Multiplexer {
         if urgent.capacity > 64 * 1024 { urgent = ByteBuffer() } else { urgent.clear() }
     }
 
+    /// The rest of a message that is nearly full is not worth a frame.
+    private static var smallestTurn: Int { 512 }
+
     /// Sends at most one turn of a stream, in one DATA frame, and its end if that is due.
-    private mutating func takeTurn(_ id: StreamID, _ stream: inout Stream, _ message: inout ByteBuffer) {
-        let size = min(stream.outbound.bytes, stream.sendWindow.credit, limits.turn)
+    private mutating func takeTurn(
+        _ id: StreamID, _ stream: inout Stream, _ message: inout ByteBuffer, room: Int
+    ) {
+        let size = min(stream.outbound.bytes, stream.sendWindow.credit, limits.turn, max(room, 1))
         let isLast = size == stream.outbound.bytes
         var endsHere = false
         if isLast, case .plain = stream.outbound.end { endsHere = true }

@@ -67,6 +67,8 @@ package struct Multiplexer {
     var isDrainAnnounced = false
     /// What the peer sends that does nothing.
     var flood: FloodGuard
+    /// What this gateway sends that may look so to the agent.
+    var pace: ResetPace
     /// When the frame under way was received.
     var now = NIODeadline.distantPast
     /// How often a stream had something to send and no credit for it.
@@ -87,6 +89,7 @@ package struct Multiplexer {
         self.limits = limits
         budget = ReceiveBudget(total: limits.budget)
         flood = FloodGuard(role: role, maxStreams: maxStreams)
+        pace = ResetPace(maxStreams: maxStreams)
     }
 
     package var streamCount: Int { streams.count }
@@ -97,9 +100,10 @@ package struct Multiplexer {
     package var hasOutput: Bool { urgent.readableBytes > 0 || !ready.isEmpty }
     /// Frames that answer the peer's (credit, resets) and wait to be sent; no credit bounds them.
     package internal(set) var waitingAnswers = 0
-    package var hasReadyStreams: Bool { !ready.isEmpty }
-    /// Bytes of frames that are encoded already.
-    package var encodedBytes: Int { urgent.readableBytes }
+    /// Bytes of frames that may leave next, at most, with the headers that they still need.
+    package var sendableBytes: Int {
+        urgent.readableBytes + (ready.isEmpty ? 0 : queuedBody + ready.count * FrameWire.headerSize)
+    }
     package func isOpen(_ id: StreamID) -> Bool { streams[id] != nil }
     /// Whether `open` could succeed now.
     package var acceptsStreams: Bool { !isDraining && streams.count < maxStreams }
@@ -127,6 +131,8 @@ package struct Multiplexer {
         var isHeldBack = false
         /// It was told so because the queues of all streams together are long.
         var isCrowdedOut = false
+        /// Its user is gone, and its RESET waits for its time.
+        var isAbandoned = false
 
         /// Both directions have ended, and what arrived is written onward: until then its memory is spoken for.
         var isOver: Bool { sent == .ended && received == .ended && receiveWindow.held == 0 }
@@ -213,7 +219,7 @@ extension Multiplexer {
     /// A stream that is gone takes everything and sends nothing. Where both directions have ended with it the stream is
     /// forgotten.
     package mutating func send(_ id: StreamID, _ bytes: ByteBuffer, endStream: Bool) -> Bool {
-        guard var stream = streams[id] else { return true }
+        guard var stream = streams[id], !stream.isAbandoned else { return true }
         precondition(stream.sent == .body && stream.outbound.isOpen, "DATA outside the body of stream \(id)")
         if mayPassQueue(bytes, stream) {
             urgent.writeDataFrameHeader(stream: id, length: bytes.readableBytes, endStream: endStream)
@@ -244,7 +250,7 @@ extension Multiplexer {
 
     /// Ends this side's direction with trailers, after what is queued.
     package mutating func send(_ id: StreamID, trailers: HeaderFields) {
-        guard var stream = streams[id] else { return }
+        guard var stream = streams[id], !stream.isAbandoned else { return }
         precondition(stream.sent == .body && stream.outbound.isOpen, "trailers outside the body of stream \(id)")
         stream.outbound.end = trailers.isEmpty ? .plain : .trailers(trailers)
         makeReadyIfPossible(id, &stream)
@@ -252,14 +258,9 @@ extension Multiplexer {
     }
 
     /// Opens (gateway) or takes (agent) no more streams at once than this; those that are open go on.
-    package mutating func limitStreams(to count: Int) { maxStreams = min(maxStreams, max(0, count)) }
-
-    /// Ends a stream at once. One that is gone is ignored.
-    package mutating func reset(_ id: StreamID, _ code: ResetCode, detail: String = "") {
-        guard streams[id] != nil else { return }
-        flood.reset()
-        answer(.reset(id, code, detail: detail))
-        remove(id)
+    package mutating func limitStreams(to count: Int) {
+        maxStreams = min(maxStreams, max(0, count))
+        pace.limit(to: maxStreams)
     }
 
     /// Bytes that `receive` delivered were written onward, or thrown away: their credit returns to the peer. To be

@@ -61,12 +61,12 @@ extension ChannelHandlerContext {
     /// Bytes written to the channel that have not left for the kernel.
     package var unsentBytes: Int { (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
 
+    /// Whether this many bytes, written and flushed, are as good as with the kernel: a few are while the channel takes
+    /// more, for what it holds then is bounded by its water mark.
+    package func isAsGoodAsSent(_ bytes: Int) -> Bool { bytes <= Self.negligible && channel.isWritable }
+
     /// Calls `body` when all that was written so far has left for the kernel, or never will.
-    ///
-    /// - Parameter bytes: how many `body` speaks of. A few are as good as sent while the channel takes more: what it
-    ///   holds then is bounded by its water mark.
-    package func whenSent(_ bytes: Int = .max, _ body: @escaping () -> Void) {
-        guard bytes > Self.negligible || !channel.isWritable else { return body() }
+    package func whenSent(_ body: @escaping () -> Void) {
         let body = NIOLoopBound(body, eventLoop: eventLoop)
         writeAndFlush(NIOAny(ByteBuffer())).whenComplete { _ in body.value() }
     }

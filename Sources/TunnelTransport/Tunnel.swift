@@ -42,7 +42,11 @@ package final class Tunnel: Sendable {
         _ head: RequestHead, endStream: Bool, receiver: any StreamReceiver, on loop: any EventLoop
     ) -> TunnelStream {
         let stream = TunnelStream(tunnelLoop: eventLoop, receiver: receiver, receiverLoop: loop)
-        onLoop { $0.open(head, endStream: endStream, as: stream) }
+        if eventLoop.inEventLoop {
+            handler.value.open(head, endStream: endStream, as: stream)
+        } else {
+            onLoop { $0.open(head, endStream: endStream, as: stream) }
+        }
         return stream
     }
 

@@ -15,6 +15,9 @@ package struct TunnelDialer: Sendable {
     /// `nil`: the gateway is connected to directly.
     package var proxy: TunnelProxy?
     package var group: any EventLoopGroup
+    /// Which of the group's event loops the tunnel lives on, counted round and round, so that an agent's tunnels share
+    /// none without need; `nil`: the group's choice.
+    package var loopNumber: Int?
     /// For connecting, the proxy, TLS and the handshake together.
     package var timeout: TimeAmount
 
@@ -41,7 +44,8 @@ package struct TunnelDialer: Sendable {
         _ address: SocketAddress? = nil, token: String, configuration: TunnelConfiguration,
         observer: any TunnelObserver
     ) async throws -> Tunnel {
-        let loop = group.next()
+        let loops = Array(group.makeIterator())
+        let loop = loopNumber.map { loops[$0 % loops.count] } ?? group.next()
         let promise = loop.makePromise(of: Tunnel.self)
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(timeout)
@@ -54,7 +58,7 @@ package struct TunnelDialer: Sendable {
                         try configure(channel, token, configuration, observer, promise)
                     }
                     guard let proxy else { return try shakeHands(channel) }
-                    try proxy.connect(channel, to: authority, promise: promise, then: shakeHands)
+                    try proxy.connect(channel, to: hostAndPort(host, port), promise: promise, then: shakeHands)
                 }
             }
         let connecting =
@@ -82,9 +86,6 @@ package struct TunnelDialer: Sendable {
         }
     }
 
-    /// Host and port as `Host` and CONNECT write them (RFC 9110 §7.2).
-    private var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-
     private func configure(
         _ channel: any Channel, _ token: String, _ configuration: TunnelConfiguration, _ observer: any TunnelObserver,
         _ promise: EventLoopPromise<Tunnel>
@@ -97,7 +98,7 @@ package struct TunnelDialer: Sendable {
             let name = serverName ?? (isAddress ? nil : host)
             try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name))
         }
-        let handshake = ClientHandshakeHandler(host: authority, promise: promise)
+        let handshake = ClientHandshakeHandler(host: hostAndPort(host, port), promise: promise)
         let upgrader = TunnelClientUpgrader(
             token: token, configuration: configuration, observer: observer, handshake: handshake, promise: promise)
         try pipeline.addHTTPClientHandlers(
@@ -118,6 +119,8 @@ package enum TunnelDialError: Error, Hashable, Sendable, CustomStringConvertible
     case proxyRefused(proxy: String, detail: String)
     /// The gateway answered with a status other than 101.
     case refused(status: Int, detail: String, retryAfter: Int?)
+
+    static let endedInHandshake = Self.failed("the connection ended during the handshake")
 
     package var description: String {
         switch self {
@@ -163,6 +166,11 @@ private final class TunnelClientUpgrader: NIOHTTPClientProtocolUpgrader {
 
     func upgrade(context: ChannelHandlerContext, upgradeResponse: HTTPResponseHead) -> EventLoopFuture<Void> {
         context.eventLoop.makeCompletedFuture {
+            // The end may overtake the upgrade, which takes a turn of the event loop.
+            guard context.channel.isActive else {
+                promise.fail(TunnelDialError.endedInHandshake)
+                throw TunnelDialError.endedInHandshake
+            }
             context.pipeline.syncOperations.removeHandler(handshake, promise: nil)
             let tunnel = try Tunnel.install(on: context.channel, configuration: configuration, observer: observer)
             promise.succeed(tunnel)
@@ -228,7 +236,7 @@ private final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChan
 
     private func fail() {
         guard let refusal else {
-            promise.fail(TunnelDialError.failed("the connection ended during the handshake"))
+            promise.fail(TunnelDialError.endedInHandshake)
             return
         }
         let status = Int(refusal.status.code)

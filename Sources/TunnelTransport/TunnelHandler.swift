@@ -9,8 +9,8 @@ package final class TunnelHandler: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    /// Bytes of frames that go into one WebSocket message.
-    private static let messageSize = 64 * 1024
+    /// Bytes of frames that go into one WebSocket message: with its header they fill a buffer of 64 KiB.
+    private static let messageSize = 64 * 1024 - WebSocketWriter.headerSpace
     /// Answers to frames that may wait for a peer that does not read.
     private static let mostWaitingAnswers = 100_000
     /// Bytes that may wait in the socket's buffer before another control message.
@@ -47,6 +47,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var isReading = false
     private var isFlushScheduled = false
+    private var areResetsScheduled = false
     private var hasUnflushedWrites = false
     private var closeReason: TunnelCloseReason?
     private let ownTunnel: () -> Tunnel?
@@ -80,6 +81,8 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         ticker?.cancel()
+        // Where the connection had ended before the handler came.
+        finish(.disconnected)
         self.context = nil
     }
 
@@ -214,6 +217,7 @@ package final class TunnelHandler: ChannelInboundHandler {
             id: id, handler: self, tunnelLoop: loop, receiver: NIOLoopBound(receiver, eventLoop: loop),
             receiverLoop: loop)
         streams[id] = stream
+        touched.append(stream)
         receiver.attached(to: stream)
     }
 
@@ -299,9 +303,24 @@ package final class TunnelHandler: ChannelInboundHandler {
     }
 
     func reset(_ id: StreamID, _ code: ResetCode, detail: String) {
-        multiplexer.reset(id, code, detail: detail)
+        multiplexer.reset(id, code, detail: detail, at: .now())
         streams.removeValue(forKey: id)?.detach()
         scheduleFlush()
+        scheduleResets()
+    }
+
+    /// RESETs that have to wait leave in steps that are short against the time within which a backend is to be told.
+    private func scheduleResets() {
+        guard !areResetsScheduled, multiplexer.hasAbandoned, let context else { return }
+        areResetsScheduled = true
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: .milliseconds(20)) {
+            let handler = handler.value
+            handler.areResetsScheduled = false
+            handler.multiplexer.resetAbandoned(at: .now())
+            handler.flushOutput()
+            handler.scheduleResets()
+        }
     }
 
     func consumed(_ id: StreamID, _ bytes: Int) {
@@ -362,7 +381,7 @@ package final class TunnelHandler: ChannelInboundHandler {
     func flushOutput() {
         guard let context else { return }
         while closeReason == nil, multiplexer.hasOutput, context.channel.isWritable {
-            let capacity = multiplexer.hasReadyStreams ? Self.messageSize / 4 : multiplexer.encodedBytes
+            let capacity = min(multiplexer.sendableBytes, Self.messageSize)
             var message = writer.startMessage(capacity: capacity, allocator: context.channel.allocator)
             let written = multiplexer.write(into: &message, limit: Self.messageSize)
             if message.readableBytes > 0 {

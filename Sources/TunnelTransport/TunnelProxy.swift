@@ -18,7 +18,7 @@ package struct TunnelProxy: Sendable, CustomStringConvertible {
     }
 
     /// Without the secret.
-    package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    package var description: String { hostAndPort(host, port) }
 
     /// Sets a new connection to the proxy up: once it leads to `authority`, `then` sets up what is spoken there.
     func connect(

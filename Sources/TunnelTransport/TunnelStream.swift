@@ -11,9 +11,9 @@ package final class TunnelStream: Sendable {
     private let state: NIOLoopBoundBox<State>
 
     private struct State {
-        /// `nil` before the stream is open and after it is over.
+        /// `nil` before the stream is open and after it is over, as is the handler, which holds the stream until then.
         var id: StreamID?
-        weak var handler: TunnelHandler?
+        var handler: TunnelHandler?
         /// Let go when the stream is over: the receiver usually holds its stream, and neither must keep the other.
         var receiver: NIOLoopBound<any StreamReceiver>?
         /// Events for a receiver on another loop, kept until the end of the read burst.
@@ -44,40 +44,40 @@ package final class TunnelStream: Sendable {
 
     /// Sends a response head (agent only).
     package func respond(_ head: ResponseHead, endStream: Bool) {
-        onTunnel { handler, id in handler.respond(id, head, endStream: endStream) }
+        guard tunnelLoop.inEventLoop else {
+            return tunnelLoop.execute { self.respond(head, endStream: endStream) }
+        }
+        if let (handler, id) = open { handler.respond(id, head, endStream: endStream) }
     }
 
     /// Sends bytes of a body; `holdBack` and `resume` events tell how fast.
     package func send(_ bytes: ByteBuffer, endStream: Bool) {
-        onTunnel { handler, id in handler.send(id, bytes, endStream: endStream) }
+        guard tunnelLoop.inEventLoop else { return tunnelLoop.execute { self.send(bytes, endStream: endStream) } }
+        if let (handler, id) = open { handler.send(id, bytes, endStream: endStream) }
     }
 
     /// Ends the body with trailers.
     package func send(trailers: HeaderFields) {
-        onTunnel { handler, id in handler.send(id, trailers: trailers) }
+        guard tunnelLoop.inEventLoop else { return tunnelLoop.execute { self.send(trailers: trailers) } }
+        if let (handler, id) = open { handler.send(id, trailers: trailers) }
     }
 
     /// Ends the stream at once. No event follows.
     package func reset(_ code: ResetCode, detail: String = "") {
-        onTunnel { handler, id in handler.reset(id, code, detail: detail) }
+        guard tunnelLoop.inEventLoop else { return tunnelLoop.execute { self.reset(code, detail: detail) } }
+        if let (handler, id) = open { handler.reset(id, code, detail: detail) }
     }
 
     /// Bytes delivered by a `data` event were written onward.
     package func consumed(_ bytes: Int) {
-        onTunnel { handler, id in handler.consumed(id, bytes) }
+        guard tunnelLoop.inEventLoop else { return tunnelLoop.execute { self.consumed(bytes) } }
+        if let (handler, id) = open { handler.consumed(id, bytes) }
     }
 
-    private func onTunnel(_ body: @escaping @Sendable (TunnelHandler, StreamID) -> Void) {
-        if tunnelLoop.inEventLoop {
-            perform(body)
-        } else {
-            tunnelLoop.execute { self.perform(body) }
-        }
-    }
-
-    private func perform(_ body: (TunnelHandler, StreamID) -> Void) {
-        guard let id = state.value.id, let handler = state.value.handler else { return }
-        body(handler, id)
+    private var open: (TunnelHandler, StreamID)? {
+        let state = state.value
+        guard let id = state.id, let handler = state.handler else { return nil }
+        return (handler, id)
     }
 
     // MARK: Tunnel's side
@@ -104,6 +104,7 @@ package final class TunnelStream: Sendable {
     /// Nothing follows; the receiver is let go with the burst.
     func finish() {
         state.value.id = nil
+        state.value.handler = nil
         state.value.isOver = true
     }
 

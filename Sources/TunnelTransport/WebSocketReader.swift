@@ -17,7 +17,7 @@ package struct WebSocketReader {
     /// The frame whose payload is arriving, unmasked as far as it has come.
     private var arriving: (header: Header, payload: ByteBuffer)?
     /// A payload up to this long has its place made before it arrives.
-    private static let reserved = 72 * 1024
+    private static let reserved = 64 * 1024
 
     /// - Parameter limits: a longer message is `too_large`.
     package init(role: WebSocketRole, limits: WebSocketLimits = .tunnel) {

@@ -8,23 +8,6 @@ import Testing
 
 @Suite("Which cluster the agent is in")
 struct ClusterIdentityTests {
-    private func withClient<Result>(
-        port: Int, _ credentials: KubernetesConfiguration.Credentials, _ body: (KubernetesClient) async throws -> Result
-    ) async throws -> Result {
-        let client = try KubernetesClient(
-            configuration: KubernetesConfiguration(
-                server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port), credentials: credentials),
-            logger: .silent, userAgent: "tests", options: .init(retry: .never))
-        do {
-            let result = try await body(client)
-            try await client.shutdown()
-            return result
-        } catch {
-            try? await client.shutdown()
-            throw error
-        }
-    }
-
     @Test("waits for a server that fails, and for credentials that cannot be had yet")
     func waits() async throws {
         let log = LogRecorder()
@@ -35,7 +18,7 @@ struct ClusterIdentityTests {
             let isFirst = count.next() == 1
             try await exchange.reply(isFirst ? 503 : 200, #"{"metadata":{"name":"kube-system","uid":"the-uid"}}"#)
         } _: { server in
-            try await withClient(port: server.port, .tokenFile(path: token.path)) { client in
+            try await withClient(port: server.port, credentials: .tokenFile(path: token.path)) { client in
                 let identity = ClusterIdentity(
                     client: client, logger: log.logger("test"), pause: .milliseconds(5))
                 async let uuid = identity.read()
@@ -54,7 +37,7 @@ struct ClusterIdentityTests {
         try await withScriptedServer { _, exchange in
             try await exchange.reply(403, "{}")
         } _: { server in
-            try await withClient(port: server.port, .none) { client in
+            try await withClient(port: server.port) { client in
                 let error = await #expect(throws: SettingsError.self) {
                     try await ClusterIdentity(client: client, logger: .silent).read()
                 }

@@ -148,19 +148,15 @@ struct IngressStatusWriterTests {
         try await withScriptedServer { request, exchange in
             try await exchange.reply(request.method == "GET" ? 200 : 409, request.method == "GET" ? object : conflict)
         } _: { server in
-            let client = try KubernetesClient(
-                configuration: KubernetesConfiguration(
-                    server: ServerAddress(isTLS: false, host: "127.0.0.1", port: server.port),
-                    credentials: .token("t")),
-                logger: .silent, userAgent: "tests")
-            var ingress = Self.bare
-            ingress.metadata.uid = "u"
-            ingress.metadata.resourceVersion = "6"
-            let writer = try Self.writer(client)
-            let error = await #expect(throws: KubernetesError.self) {
-                try await writer.reconcile(ingress, programmed: true)
+            let error = try await withClient(port: server.port, options: .init()) { client in
+                var ingress = Self.bare
+                ingress.metadata.uid = "u"
+                ingress.metadata.resourceVersion = "6"
+                let writer = try Self.writer(client)
+                return await #expect(throws: KubernetesError.self) {
+                    try await writer.reconcile(ingress, programmed: true)
+                }
             }
-            try await client.shutdown()
             #expect(error?.kind == .conflict)
             let patches = server.requests.filter { $0.method == "PATCH" }
             #expect(patches.count == 5)

@@ -52,16 +52,8 @@ struct LostLeadershipTests {
         try await withScriptedServer { request, exchange in
             try await exchange.reply(200, request.body.isEmpty ? #"{"metadata":{}}"# : request.body)
         } _: { server in
-            let client = try KubernetesClient(
-                configuration: KubernetesConfiguration(
-                    server: ServerAddress(isTLS: false, host: "127.0.0.1", port: server.port)),
-                logger: .silent, userAgent: "tests")
-            do {
+            try await withClient(port: server.port, options: .init()) { client in
                 try await body(Scene(client: client, server: server))
-                try await client.shutdown()
-            } catch {
-                try? await client.shutdown()
-                throw error
             }
         }
     }
@@ -100,21 +92,18 @@ struct LostLeadershipTests {
         try await withScriptedServer { request, exchange in
             try await exchange.reply(request.method == "GET" ? 200 : 409, request.method == "GET" ? object : "{}")
         } _: { server in
-            let client = try KubernetesClient(
-                configuration: KubernetesConfiguration(
-                    server: ServerAddress(isTLS: false, host: "127.0.0.1", port: server.port)),
-                logger: .silent, userAgent: "tests")
-            for count in 0...1 {
-                let asked = CallCount()
-                let writer = IngressStatusWriter(
-                    client: client, hostname: try Hostname("a.gateway.pipeops.io"),
-                    isLeading: { asked.next() <= count }, logger: .silent)
-                await #expect(throws: LeadershipLost.self) {
-                    try await writer.reconcile(Sample.ingress("my-app"), programmed: true)
+            try await withClient(port: server.port, options: .init()) { client in
+                for count in 0...1 {
+                    let asked = CallCount()
+                    let writer = IngressStatusWriter(
+                        client: client, hostname: try Hostname("a.gateway.pipeops.io"),
+                        isLeading: { asked.next() <= count }, logger: .silent)
+                    await #expect(throws: LeadershipLost.self) {
+                        try await writer.reconcile(Sample.ingress("my-app"), programmed: true)
+                    }
+                    #expect(server.requests.filter { $0.method == "PATCH" }.count == count)
                 }
-                #expect(server.requests.filter { $0.method == "PATCH" }.count == count)
             }
-            try await client.shutdown()
         }
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import KubernetesAPI
 import Routing
+import TestSupport
 import Testing
 
 @testable import ClusterAgent
@@ -228,20 +229,5 @@ struct RouteLedgerTests {
             for index in 0..<5 { #expect(ledger.targets(of: try Hostname("h\(index).example.com")).isEmpty) }
         }
         #expect(expected?.count == 5)
-    }
-}
-
-/// SplitMix64: the same numbers in every run.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

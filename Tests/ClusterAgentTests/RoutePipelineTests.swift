@@ -247,9 +247,12 @@ struct RoutePipelineTests {
             let foreign = GatewayRoute(
                 metadata: ObjectMeta(name: "my-app", namespace: "default", labels: ["team": "shop"]),
                 spec: .init(ingressName: "theirs", clusterUUID: "theirs"))
-            try await PipelineWorld.run(before: { _ = try await $0.create(foreign) }) { world in
+            try await PipelineWorld.run(before: { client in
+                _ = try await client.create(foreign)
+                // Before the agent starts: a Service that it hears of after the Ingress is a reason to look again.
+                _ = try await client.create(Sample.service("my-app", clusterIP: nil))
+            }) { world in
                 let before = try await world.route("my-app")
-                try await world.create(Sample.service("my-app", clusterIP: nil))
                 try await world.create(Sample.ingress("my-app"))
                 try await eventually("an Event says so") {
                     try await world.eventReasons(of: "my-app") == ["NotOurs"]

@@ -2,6 +2,7 @@ import ClusterAgent
 import Foundation
 import KubernetesAPI
 import Routing
+import TestSupport
 import Testing
 import TunnelProtocol
 

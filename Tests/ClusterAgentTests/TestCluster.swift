@@ -14,13 +14,7 @@ enum TestCluster {
                     certificateAuthority: Array(cluster.certificateAuthorityPEM.utf8),
                     credentials: .token(cluster.token)),
                 logger: .silent, userAgent: "pipeops-agent-tests")
-            do {
-                try await body(client)
-            } catch {
-                try await client.shutdown()
-                throw error
-            }
-            try await client.shutdown()
+            try await withClient(client, body)
         } catch {
             try await cluster.shutDown()
             throw error

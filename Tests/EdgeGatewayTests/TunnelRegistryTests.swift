@@ -1,6 +1,7 @@
 import NIOCore
 import NIOEmbedded
 import Telemetry
+import TestSupport
 import Testing
 import TunnelProtocol
 
@@ -9,19 +10,9 @@ import TunnelProtocol
 
 @Suite("Choosing a tunnel")
 struct TunnelRegistryTests {
-    private struct Deaf: TunnelObserver {
-        func tunnelReceived(_ text: String) -> Bool { true }
-        func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
-            nil
-        }
-        func tunnelDraining(_ detail: String) {}
-        func streamRefused(_ code: ResetCode, detail: String) {}
-        func tunnelClosed(_ reason: TunnelCloseReason) {}
-    }
-
     private func tunnel(_ id: String, agent: String? = nil, number: Int = 0) throws -> ConnectedTunnel {
         let tunnel = try Tunnel.install(
-            on: EmbeddedChannel(), configuration: TunnelConfiguration(role: .gateway), observer: Deaf())
+            on: EmbeddedChannel(), configuration: TunnelConfiguration(role: .gateway), observer: DeafObserver())
         return ConnectedTunnel(id: id, tunnel: tunnel, agentID: agent ?? id, number: number)
     }
 

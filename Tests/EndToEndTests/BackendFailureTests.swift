@@ -110,6 +110,42 @@ struct BackendFailureTests {
         }
     }
 
+    @Test("a client that reads slowly is no idle one to the agent, and a backend that falls silent is")
+    func agentsIdleTimeout() async throws {
+        let whole = ByteBuffer(repeating: 0x78, count: 24 << 20)
+        let sent = Counter()
+        var options = StackOptions()
+        options.upstream.timeouts.idle = .milliseconds(200)
+        try await withStack(options) { backend in
+            while true {
+                let head = try await backend.head()
+                try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: \(whole.readableBytes)\r\n\r\n")
+                guard head.target == "/slow" else { return try await backend.waitForEnd() }
+                var left = whole
+                while let piece = left.readSlice(length: 1 << 16) {
+                    try await backend.send(piece)
+                    sent.add(1)
+                }
+            }
+        } _: { stack in
+            let client = try await stack.connect(receiveBuffer: 64 * 1024)
+            try await client.send("GET /slow HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            let head = try await client.head()
+            _ = try await sent.standstill()
+            // Several times as long as the agent bears silence.
+            try await Task.sleep(for: .seconds(1))
+            let (body, _, _) = try await client.body(of: head)
+            #expect(body == whole)
+            client.close()
+
+            let other = try await stack.connect()
+            try await other.send("GET /silent HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            _ = try await other.rest()
+            let line = try await stack.accessLine("/silent")
+            #expect(line.fields["failure"] == "idle_timeout")
+        }
+    }
+
     @Test("a backend that closes before it answers is 502 backend_closed")
     func closedEarly() async throws {
         try await withStack { backend in

@@ -29,7 +29,7 @@ struct ClientCertificateTests {
     /// Dials with a client certificate or without one. A gateway that refuses a certificate says so only after the
     /// client has finished its own half of the TLS handshake.
     private func dial(
-        _ stack: Stack, token: String, _ client: TestCertificates.Pair?, observer: any TunnelObserver = Quiet()
+        _ stack: Stack, token: String, _ client: TestCertificates.Pair?, observer: any TunnelObserver = DeafObserver()
     ) async throws -> Tunnel {
         let certificates = try TestCertificates.made.get()
         var tls = TLSConfiguration.makeClientConfiguration()
@@ -44,16 +44,6 @@ struct ClientCertificateTests {
             host: "127.0.0.1", port: stack.agentPort, tls: try NIOSSLContext(configuration: tls), group: Loops.tunnels)
         return try await dialer.dial(
             token: token, configuration: TunnelConfiguration(role: .agent), observer: observer)
-    }
-
-    private struct Quiet: TunnelObserver {
-        func tunnelReceived(_ text: String) -> Bool { true }
-        func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
-            nil
-        }
-        func tunnelDraining(_ detail: String) {}
-        func streamRefused(_ code: ResetCode, detail: String) {}
-        func tunnelClosed(_ reason: TunnelCloseReason) {}
     }
 
     @Test("a certificate of the token's cluster is let in, by URI or by common name; another cluster's is not")

@@ -48,6 +48,20 @@ struct ConnectionHandlingTests {
         }
     }
 
+    @Test("a length where there is no body does not reach the client, which might wait for one")
+    func lengthWithoutBody() async throws {
+        try await withStack { backend in
+            try await backend.answerAll(
+                "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nX-A: b\r\n\r\n"
+                    + "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nX-C: d\r\n\r\n")
+        } _: { stack in
+            let answer = try await raw(stack, "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+            #expect(
+                answer == "HTTP/1.1 103 Early Hints\r\nX-A: b\r\n\r\n"
+                    + "HTTP/1.1 204 No Content\r\nX-C: d\r\nConnection: close\r\n\r\n")
+        }
+    }
+
     @Test("HTTP/2 in place of HTTP/1.1 is not taken up: what is inside would pass the routes by")
     func h2cOffered() async throws {
         let seen = Box<RawHead>()
@@ -171,7 +185,9 @@ struct ConnectionHandlingTests {
             try await client.send(request)
             let head = try await client.head()
             #expect(head.status == 400, "\(head)")
-            client.close()
+            #expect(head["Connection"] == ["close"])
+            // Ends with the connection: what else the client sent is not read as a request.
+            _ = try await client.rest()
             #expect(stack.backend.connections.isEmpty)
         }
     }

@@ -1,3 +1,4 @@
+import EdgeGateway
 import NIOCore
 import TestSupport
 import Testing
@@ -105,6 +106,43 @@ struct FloodTests {
         }
     }
 
+    @Test("clients that open requests and give them up, however fast, end no tunnel, and others are served")
+    func impatientClients() async throws {
+        var options = StackOptions()
+        options.tunnel.maxStreams = 50
+        try await withStack(options, within: .seconds(50)) { backend in
+            while try await backend.head().target == "/served" {
+                try await backend.send("HTTP/1.1 204 No Content\r\n\r\n")
+            }
+            try await backend.waitForEnd()
+        } _: { stack in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<20 {
+                    group.addTask {
+                        for _ in 0..<100 {
+                            let client = try await stack.connect()
+                            try await client.send("GET /given-up HTTP/1.1\r\nHost: app.test\r\n\r\n")
+                            client.close()
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            try await eventually("all are over") {
+                stack.gatewayLog.lines("Gateway proxy request").count >= 2000
+            }
+            try await eventually("another is served") {
+                let response = try await stack.request("GET", "/served")
+                return response.status == 204
+            }
+            try await eventually("the backends' work has ended") {
+                stack.tunnels.all.first?.tunnel.vitals.openStreams == 0
+            }
+            #expect(stack.gatewayLog.lines("Tunnel closed").isEmpty)
+            #expect(stack.agentLog.lines("Tunnel lost").isEmpty)
+        }
+    }
+
     @Test("a gateway that floods the agent", arguments: Flood.allCases.filter { $0 != .informational })
     func hostileGateway(flood: Flood) async throws {
         var options = StackOptions()
@@ -113,11 +151,8 @@ struct FloodTests {
             // Answers nobody.
             try await backend.waitForEnd()
         } _: { gateway, _ in
-            for round in 0..<flood.rounds {
-                for message in flood.messages(round: round, head: FakeGateway.request(1, "POST", end: false)) {
-                    gateway.message(message.opcode, message.payload)
-                }
-            }
+            let head = FakeGateway.request(1, "POST", end: false)
+            gateway.messages((0..<flood.rounds).flatMap { flood.messages(round: $0, head: head) })
             try await eventually("the gateway is told") { gateway.errors.first == "flood" }
             try await eventually("the agent comes again") { gateway.tunnelCount >= 2 }
         }

@@ -97,17 +97,22 @@ struct TunnelLossTests {
         }
     }
 
-    @Test("a tunnel that is drained lets its open streams end and takes no new one")
-    func drained() async throws {
-        let goOn = Box<Bool>()
-        try await withStack { backend in
+    /// Answers `/open` with `halfhalf`, the second half when it is told to, and expects no other request.
+    private static func inHalves(_ goOn: Box<Bool>) -> Backend.Script {
+        { backend in
             let head = try await backend.head()
             #expect(head.target == "/open")
             try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
             try await eventually("the drain began") { goOn.value == true }
             try await backend.send("half")
             try await backend.waitForEnd()
-        } _: { stack in
+        }
+    }
+
+    @Test("a tunnel that is drained lets its open streams end and takes no new one")
+    func drained() async throws {
+        let goOn = Box<Bool>()
+        try await withStack(backend: Self.inHalves(goOn)) { stack in
             let client = try await stack.connect()
             try await client.send("GET /open HTTP/1.1\r\nHost: app.test\r\n\r\n")
             let head = try await client.head()
@@ -127,13 +132,7 @@ struct TunnelLossTests {
         var options = StackOptions()
         options.agentGrace = .seconds(10)
         let goOn = Box<Bool>()
-        try await withStack(options) { backend in
-            _ = try await backend.head()
-            try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
-            try await eventually("the drain began") { goOn.value == true }
-            try await backend.send("half")
-            try await backend.waitForEnd()
-        } _: { stack in
+        try await withStack(options, backend: Self.inHalves(goOn)) { stack in
             let client = try await stack.connect()
             try await client.send("GET /open HTTP/1.1\r\nHost: app.test\r\n\r\n")
             let head = try await client.head()

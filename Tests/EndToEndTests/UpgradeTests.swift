@@ -9,7 +9,7 @@ import TunnelTransport
 
 @Suite("Other protocols behind an upgrade", .timeLimit(.minutes(1)))
 struct UpgradeTests {
-    private static let handshake = """
+    static let handshake = """
         GET /chat?room=1 HTTP/1.1\r
         Host: app.test\r
         Connection: keep-alive, Upgrade\r
@@ -22,7 +22,7 @@ struct UpgradeTests {
         \r
 
         """
-    private static let accepted = """
+    static let accepted = """
         HTTP/1.1 101 Switching Protocols\r
         Upgrade: websocket\r
         Connection: Upgrade\r
@@ -31,11 +31,11 @@ struct UpgradeTests {
         \r
 
         """
-    private static let restart: [UInt8] = [0x88, 0x02, 0x03, 0xF4]
+    static let restart: [UInt8] = [0x88, 0x02, 0x03, 0xF4]
 
     /// A connection of its own that has switched protocols.
-    private func open(_ stack: Stack, receiveBuffer: Int? = nil) async throws -> RawConnection {
-        let client = try await RawConnection.connect(port: stack.frontPort, receiveBuffer: receiveBuffer)
+    static func open(_ stack: Stack, receiveBuffer: Int? = nil) async throws -> RawConnection {
+        let client = try await stack.connect(receiveBuffer: receiveBuffer)
         try await client.send(Self.handshake)
         let head = try await client.head()
         #expect(head.status == 101)
@@ -43,13 +43,13 @@ struct UpgradeTests {
     }
 
     /// At a backend: takes a handshake and accepts it.
-    private static func accept(_ backend: RawConnection, saying more: [UInt8] = []) async throws {
+    static func accept(_ backend: RawConnection, saying more: [UInt8] = []) async throws {
         _ = try await backend.head()
         try await backend.send(ByteBuffer(bytes: Array(accepted.utf8) + more))
     }
 
     /// Bytes that are in no order.
-    private static func pattern(_ size: Int) -> ByteBuffer {
+    static func pattern(_ size: Int) -> ByteBuffer {
         ByteBuffer(bytes: (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ ($0 >> 8) &* 17) })
     }
 
@@ -112,6 +112,43 @@ struct UpgradeTests {
             #expect(answer.status == 101)
             #expect(answer["Upgrade"] == ["two/2"])
             client.close()
+        }
+    }
+
+    @Test("what is offered, and what is chosen, is all lines of it")
+    func severalLines() async throws {
+        let seen = Box<RawHead>()
+        try await withStack { backend in
+            seen.set(try await backend.head())
+            try await backend.send(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: two/2\r\nUpgrade: three\r\n\r\n")
+            try await backend.waitForEnd()
+        } _: { stack in
+            let client = try await stack.connect()
+            try await client.send(
+                "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: upgrade\r\nUpgrade: one/1\r\nUpgrade: two/2, three\r\n\r\n"
+            )
+            let answer = try await client.head()
+            #expect(answer.status == 101)
+            #expect(answer["Upgrade"] == ["two/2, three"])
+            #expect(seen.value?["Upgrade"] == ["one/1, two/2, three"])
+            client.close()
+        }
+    }
+
+    @Test(
+        "an application that requires an upgrade says which, but never HTTP/2",
+        arguments: [("websocket", ["websocket"]), ("h2c", [])])
+    func upgradeRequired(required: String, told: [String]) async throws {
+        try await withStack { backend in
+            try await backend.answerAll(
+                "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: \(required)\r\nContent-Length: 2\r\n\r\nno"
+            )
+        } _: { stack in
+            let answer = try await stack.request()
+            #expect(answer.status == 426)
+            #expect(answer.head["Upgrade"] == told)
+            #expect(answer.head["Connection"] == told.map { _ in "upgrade" })
         }
     }
 
@@ -199,7 +236,7 @@ struct UpgradeTests {
             try await sent
             try await backend.waitForEnd()
         } _: { stack in
-            let client = try await open(stack)
+            let client = try await Self.open(stack)
             async let sent: Void = client.send(all)
             #expect(try await client.bytes(all.readableBytes) == all)
             try await sent
@@ -219,7 +256,7 @@ struct UpgradeTests {
                 sent.add(1)
             }
         } _: { stack in
-            let client = try await open(stack, receiveBuffer: 64 * 1024)
+            let client = try await Self.open(stack, receiveBuffer: 64 * 1024)
             let held = try await sent.standstill()
             #expect(held < count * 3 / 4)
             for _ in 0..<count { #expect(try await client.bytes(chunk.readableBytes) == chunk) }
@@ -243,7 +280,7 @@ struct UpgradeTests {
                 sent.add(1)
             }
         } _: { stack in
-            let client = try await open(stack, receiveBuffer: 64 * 1024)
+            let client = try await Self.open(stack, receiveBuffer: 64 * 1024)
             _ = try await sent.standstill()
             #expect(try await client.rest() == Self.behind)
         }
@@ -251,17 +288,21 @@ struct UpgradeTests {
 
     @Test("where the client closes, the application gets its last bytes and then sees the end")
     func clientCloses() async throws {
+        let sent = Counter()
         let heard = Box<ByteBuffer>()
-        let closed = Box<Bool>()
         try await withStack { backend in
             try await Self.accept(backend)
-            try await eventually("the client has closed") { closed.value == true }
+            // Until all is sent, or as much as fits between.
+            _ = try await sent.standstill()
             heard.set(try await backend.rest())
         } _: { stack in
-            let client = try await open(stack)
-            try await client.send(Self.behind)
+            let client = try await Self.open(stack)
+            var left = Self.behind
+            while let piece = left.readSlice(length: min(1 << 16, left.readableBytes)), piece.readableBytes > 0 {
+                try await client.send(piece)
+                sent.add(1)
+            }
             client.close()
-            closed.set(true)
             try await eventually("the application sees the end") { heard.value != nil }
             #expect(heard.value == Self.behind)
             let tunnel = try #require(stack.tunnels.all.first)
@@ -281,7 +322,7 @@ struct UpgradeTests {
                 ended.set(true)
             }
         } _: { stack in
-            let client = try await open(stack)
+            let client = try await Self.open(stack)
             try await client.send("bye")
             client.close()
             try await eventually("its connection is closed") { ended.value == true }
@@ -304,7 +345,7 @@ struct UpgradeTests {
             ended.set(true)
         } _: { stack in
             let start = ContinuousClock.now
-            let client = try await open(stack)
+            let client = try await Self.open(stack)
             #expect(try await client.rest() == ByteBuffer())
             #expect(ContinuousClock.now - start > .milliseconds(900))
             try await eventually("the application's connection is closed") { ended.value == true }
@@ -329,7 +370,7 @@ struct UpgradeTests {
                 try await Self.accept(backend, saying: sent)
                 try await backend.waitForEnd()
             } _: { stack in
-                let client = try await open(stack)
+                let client = try await Self.open(stack)
                 #expect(try await client.bytes(sent.count) == ByteBuffer(bytes: sent))
                 shutdown.triggerGracefulShutdown()
                 let rest = try await client.rest()
@@ -346,7 +387,7 @@ struct UpgradeTests {
             try await Self.accept(backend, saying: sent)
             try await backend.waitForEnd()
         } _: { stack in
-            let client = try await open(stack)
+            let client = try await Self.open(stack)
             #expect(try await client.bytes(sent.count) == ByteBuffer(bytes: sent))
             stack.tunnels.all.first?.tunnel.channel.close(promise: nil)
             let rest = try await client.rest()

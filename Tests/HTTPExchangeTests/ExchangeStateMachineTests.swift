@@ -227,12 +227,47 @@ struct ExchangeStateMachineTests {
         #expect(machine.isOver)
     }
 
-    @Test("The application that ends first ends both directions")
+    @Test("The application that ends first still hears the client to its end")
     func upgradeEndsAtServer() {
         var machine = Self.upgraded()
-        #expect(machine.responsePart(isEnd: true, now: Self.start) == .forwardAndCut)
-        #expect(machine.requestPart(isEnd: false, now: Self.start) == .discard)
+        #expect(!machine.hasHalfClosed)
+        #expect(machine.responsePart(isEnd: true, now: Self.start) == .forwardAndHalfClose)
+        #expect(machine.hasHalfClosed)
+        #expect(machine.responsePart(isEnd: false, now: Self.start) == .discard)
+        #expect(machine.requestPart(isEnd: false, now: Self.start) == .forward)
+        #expect(!machine.isOver)
+        #expect(machine.requestPart(isEnd: true, now: Self.start) == .forwardAndFinish)
         #expect(machine.isOver)
+        #expect(machine.requestPart(isEnd: true, now: Self.start) == .discard)
+    }
+
+    @Test("Where one side has ended, the other may be silent no longer than within an answer")
+    func upgradeHalfClosedTimeout() {
+        for clientEnds in [false, true] {
+            var machine = Self.upgraded()
+            #expect(machine.deadline == Self.at(3600))
+            if clientEnds {
+                #expect(machine.requestPart(isEnd: true, now: Self.at(10)) == .forward)
+            } else {
+                #expect(machine.responsePart(isEnd: true, now: Self.at(10)) == .forwardAndHalfClose)
+            }
+            #expect(machine.deadline == Self.at(310))
+            machine.progressed(now: Self.at(20))
+            #expect(machine.deadline == Self.at(320))
+            #expect(machine.checkDeadline(now: Self.at(320)) == .abort(.idleTimeout))
+        }
+    }
+
+    @Test("What fails behind the application's last word breaks the connection, and no head comes then")
+    func upgradeHalfClosedFails() {
+        var machine = Self.upgraded()
+        _ = machine.responsePart(isEnd: true, now: Self.start)
+        #expect(machine.serverFailed(.tunnelLost) == .abort(.tunnelLost))
+        machine = Self.upgraded()
+        _ = machine.responsePart(isEnd: true, now: Self.start)
+        #expect(
+            machine.responseHead(isInformational: false, isEnd: true, now: Self.start) == .fail(.abort(.backendInvalid))
+        )
     }
 
     @Test("A 101 is a final head: none comes before it or behind it")

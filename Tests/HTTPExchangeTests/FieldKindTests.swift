@@ -29,6 +29,23 @@ struct FieldKindTests {
         }
     }
 
+    @Test("with underscores it is a look-alike, and no field of its kind")
+    func lookAlikes() {
+        func isLookAlike(_ name: String) -> Bool { Array(name.utf8).withUnsafeBytes { FieldKind.isLookAlike($0) } }
+        for (name, expected) in Self.known {
+            let underscored = name.replacing("-", with: "_")
+            #expect(isLookAlike(underscored) == (underscored != name), "\(underscored)")
+            #expect(isLookAlike(underscored.lowercased()) == (underscored != name))
+            #expect(!isLookAlike(name))
+            if underscored != name { #expect(kind(underscored) != expected) }
+        }
+        for name in ["X-Forwarded_For", "X_Forwarded-For", "x-real_ip"] { #expect(isLookAlike(name), "\(name)") }
+        for name in ["", "_", "X_Custom", "Content_Type", "X_Forward", "Host_"] {
+            #expect(!isLookAlike(name), "\(name)")
+        }
+        #expect(FieldKind.folded("X_Custom-Field") == "x-custom-field")
+    }
+
     @Test("a name that differs in one byte, or has one more or less, is another")
     func nearMisses() {
         for (name, expected) in Self.known where !name.hasPrefix("X-Forwarded-") {

@@ -54,6 +54,19 @@ struct HTTP1RequestReaderTests {
             ])
     }
 
+    @Test("a target that is not UTF-8 is refused, one that is stays as it is")
+    func targetEncoding() throws {
+        #expect(throws: HTTP1Error.malformed("its target is not UTF-8")) {
+            var reader = HTTP1RequestReader()
+            reader.append(
+                ByteBuffer(bytes: Array("GET /".utf8) + [0xE4] + Array(" HTTP/1.1\r\nHost: a\r\n\r\n".utf8)))
+            _ = try reader.next()
+        }
+        #expect(
+            try read("GET /ä HTTP/1.1\r\nHost: a\r\n\r\n").first
+                == .head(HTTP1Request(method: "GET", target: "/ä", fields: ["Host": "a"])))
+    }
+
     @Test("bytes of a value that are not UTF-8 stay as they are")
     func notUTF8() throws {
         var reader = HTTP1RequestReader()

@@ -296,6 +296,8 @@ class Exchanges(GatewayTestCase):
                 self.assertEqual(await asyncio.wait_for(client.reader.readexactly(3), 10), word.upper())
             await client.send(b"end")
             self.assertEqual(await asyncio.wait_for(client.reader.read(), 10), b"bye")
+            # The agent has said its last; the client still may speak, and then says its last, too.
+            client.writer.write_eof()
             await self.eventually("the stream is forgotten", lambda: not agent.streams.open)
         self.assertEqual(seen[0].head.upgrade.lower(), "websocket")
 

@@ -37,13 +37,7 @@ struct ClientTLSTests {
             let client = try KubernetesClient(
                 configuration: configuration, logger: Logger(label: "test"), userAgent: "tests",
                 options: .init(retry: .never))
-            do {
-                _ = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
-                try await client.shutdown()
-            } catch {
-                try? await client.shutdown()
-                throw error
-            }
+            try await withClient(client) { _ = try await $0.get(Namespace.self, ObjectKey(name: "kube-system")) }
             return server.requests
         }
     }

@@ -197,10 +197,11 @@ struct CredentialProviderTests {
                 let configuration = try KubernetesConfiguration.load(kubeconfig: file, environment: [:])
                 try directory.write("token", "")
                 let client = try KubernetesClient(configuration: configuration, logger: .silent, userAgent: "tests")
-                let error = await #expect(throws: KubernetesError.self) {
-                    try await client.get(Namespace.self, ObjectKey(name: "a"))
+                let error = try await withClient(client) { client in
+                    await #expect(throws: KubernetesError.self) {
+                        try await client.get(Namespace.self, ObjectKey(name: "a"))
+                    }
                 }
-                try await client.shutdown()
                 #expect(error?.kind == .credentials)
                 #expect(error?.message == "\(file): context dev: \(expected)")
             }

@@ -1,5 +1,6 @@
 import Foundation
 import KubernetesAPI
+import TestSupport
 import Testing
 
 @Suite("Times and JSON")
@@ -87,20 +88,5 @@ struct EncodingTests {
         let text = #"{"metadata":{"resourceVersion":"7"},"items":null}"#
         let list = try KubernetesJSON.decoder.decode(ResourceList<Ingress>.self, from: Data(text.utf8))
         #expect(list.items.isEmpty && list.undecodable.isEmpty)
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

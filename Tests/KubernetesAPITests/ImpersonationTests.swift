@@ -30,8 +30,7 @@ struct ImpersonationTests {
                 "token: t, as: jane, as-uid: u-1, as-groups: [dev, ops], as-user-extra: {Acme.com/Team: [a, b]}",
                 port: server.port)
             let client = try KubernetesClient(configuration: configuration, logger: .silent, userAgent: "tests")
-            _ = try await client.get(Namespace.self, ObjectKey(name: "n"))
-            try await client.shutdown()
+            try await withClient(client) { _ = try await $0.get(Namespace.self, ObjectKey(name: "n")) }
             let headers = try #require(server.requests.first).headers
             #expect(headers["impersonate-user"] == ["jane"])
             #expect(headers["impersonate-uid"] == ["u-1"])

@@ -22,14 +22,7 @@ struct KubernetesClientTests {
             configuration: KubernetesConfiguration(
                 server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port), credentials: credentials),
             logger: Logger(label: "test"), userAgent: "tests/1.0", options: options, clock: clock, random: { 0 })
-        do {
-            let result = try await body(client)
-            try await client.shutdown()
-            return result
-        } catch {
-            try? await client.shutdown()
-            throw error
-        }
+        return try await TestSupport.withClient(client, body)
     }
 
     private static let object = #"{"metadata":{"name":"web","namespace":"shop","resourceVersion":"3"}}"#

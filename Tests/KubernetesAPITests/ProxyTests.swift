@@ -32,15 +32,17 @@ struct ProxyTests {
                 change(&configuration)
                 let client = try KubernetesClient(
                     configuration: configuration, logger: .silent, userAgent: "tests", options: .init(retry: .never))
-                var failure: KubernetesError?
-                for _ in 1...2 {
-                    do {
-                        _ = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
-                    } catch let error as KubernetesError {
-                        failure = error
+                let failure = try await withClient(client) { client in
+                    var failure: KubernetesError?
+                    for _ in 1...2 {
+                        do {
+                            _ = try await client.get(Namespace.self, ObjectKey(name: "kube-system"))
+                        } catch let error as KubernetesError {
+                            failure = error
+                        }
                     }
+                    return failure
                 }
-                try await client.shutdown()
                 return Outcome(asked: proxy.requests, served: server.requests, error: failure, port: server.port)
             }
         }

@@ -20,14 +20,7 @@ struct ReloadTests {
         let client = try KubernetesClient(
             configuration: configuration, reload: reload, logger: .silent, userAgent: "tests",
             options: .init(requestTimeout: requestTimeout, retry: .never), clock: clock)
-        do {
-            let result = try await body(client)
-            try await client.shutdown()
-            return result
-        } catch {
-            try? await client.shutdown()
-            throw error
-        }
+        return try await TestSupport.withClient(client, body)
     }
 
     @Test("an authority that was replaced is read again in the very call that the old one failed, for a creation too")

@@ -18,10 +18,11 @@ struct RequestLogTests {
                 configuration: KubernetesConfiguration(
                     server: ServerAddress(isTLS: false, host: "127.0.0.1", port: server.port)),
                 logger: log.logger("test"), userAgent: "tests", options: .init(retry: .never))
-            try? await body(client)
-            await server.stop()
-            try? await body(client)
-            try await client.shutdown()
+            try await withClient(client) { client in
+                try? await body(client)
+                await server.stop()
+                try? await body(client)
+            }
         }
         let lines = log.lines("Kubernetes request")
         #expect(lines.allSatisfy { $0.level == .debug })

@@ -1,5 +1,4 @@
 import KubernetesAPI
-import Logging
 import Metrics
 import MetricsTestKit
 import TestSupport
@@ -16,20 +15,18 @@ struct RequestMetricsTests {
                 try await exchange.reply(calls.next() == 1 ? 503 : 200, #"{"metadata":{}}"#)
             } _: { server in
                 let port = server.port
-                let client = try KubernetesClient(
-                    configuration: KubernetesConfiguration(
-                        server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port)),
-                    logger: Logger(label: "test"), userAgent: "tests",
-                    options: .init(retry: RetryPolicy(attempts: 2, initialDelay: .milliseconds(1))))
-                let present = factory.counters.filter { $0.label == "rest_client_requests_total" }
-                #expect(Set(present.flatMap(\.dimensions).filter { $0.0 == "method" }.map(\.1)).count == 4)
-                #expect(present.allSatisfy { $0.totalValue == 0 })
-                _ = try await client.get(Namespace.self, ObjectKey(name: "a"))
-                await server.stop()
-                await #expect(throws: KubernetesError.self) {
-                    try await client.get(Namespace.self, ObjectKey(name: "a"))
+                let options = KubernetesClient.Options(
+                    retry: RetryPolicy(attempts: 2, initialDelay: .milliseconds(1)))
+                try await withClient(port: port, options: options) { client in
+                    let present = factory.counters.filter { $0.label == "rest_client_requests_total" }
+                    #expect(Set(present.flatMap(\.dimensions).filter { $0.0 == "method" }.map(\.1)).count == 4)
+                    #expect(present.allSatisfy { $0.totalValue == 0 })
+                    _ = try await client.get(Namespace.self, ObjectKey(name: "a"))
+                    await server.stop()
+                    await #expect(throws: KubernetesError.self) {
+                        try await client.get(Namespace.self, ObjectKey(name: "a"))
+                    }
                 }
-                try await client.shutdown()
                 return port
             }
         }

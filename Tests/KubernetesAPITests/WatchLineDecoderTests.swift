@@ -1,5 +1,6 @@
 import KubernetesAPI
 import NIOCore
+import TestSupport
 import Testing
 
 @Suite("Watch line decoder")

@@ -118,6 +118,7 @@ struct LeaderElectorTests {
 
     /// Runs `body` with a lease, a clock that stands still, and two candidates of the names "a" and "b".
     private func elect(
+        releaseTimeout: Duration? = nil,
         _ body: (LeaseServer, Floor, ManualClock, _ a: LeaderElector, _ b: LeaderElector) async throws -> Void
     ) async throws {
         let leases = LeaseServer()
@@ -128,7 +129,8 @@ struct LeaderElectorTests {
             func candidate(_ name: String, _ client: KubernetesClient) -> LeaderElector {
                 LeaderElector(
                     client: client, lease: ObjectKey(namespace: "n", name: "l"), identity: name,
-                    settings: Self.settings, logger: .silent, clock: clock, random: { 0 })
+                    settings: Self.settings, releaseTimeout: releaseTimeout, logger: .silent, clock: clock,
+                    random: { 0 })
             }
             let options = KubernetesClient.Options(requestTimeout: .seconds(60), retry: .never)
             try await withClient(port: server.port, userAgent: "a", options: options) { a in
@@ -210,6 +212,21 @@ struct LeaderElectorTests {
                 leases.answerAgain("a")
             }
             #expect(leases.holders == ["a", ""])
+        }
+    }
+
+    @Test("a leader stopped while the server gives no answer lets go for as long as it may, and ends")
+    func stoppedWithoutAnswer() async throws {
+        let timeout = Duration.milliseconds(350)
+        try await elect(releaseTimeout: timeout) { leases, floor, clock, a, _ in
+            let leader = Task { try await a.run { try await floor.hold("a") } }
+            try await eventually("a leads") { floor.present == ["a"] }
+            leases.cutOff("a")
+            leader.cancel()
+            try await eventually("a tries to let go") { clock.deadlines.contains(clock.now.offset + timeout) }
+            clock.advance(by: timeout)
+            _ = await leader.result
+            #expect(leases.holders == ["a"])
         }
     }
 

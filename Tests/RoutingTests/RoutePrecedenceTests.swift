@@ -38,6 +38,16 @@ struct RoutePrecedenceTests {
         #expect(table.lookup(host: "a.com", path: "/") == .noSuchPath)
     }
 
+    @Test("A request about the server as a whole goes where its root does")
+    func asterisk() throws {
+        let table = RouteTable([
+            (try key("a.com", "/"), "root"), (try key("a.com", "/x"), "x"), (try key("b.com", "/x"), "x"),
+        ])
+        #expect(table.lookup(host: "a.com", path: "*") == .found("root"))
+        #expect(table.lookup(host: "a.com", path: "*x") == .noSuchPath)
+        #expect(table.lookup(host: "b.com", path: "*") == .noSuchPath)
+    }
+
     @Test("The longest prefix wins in whatever order the routes come")
     func longestPrefix() throws {
         let paths = ["/", "/a", "/a/b", "/a/b/c"]

@@ -61,17 +61,14 @@ struct MultiplexerFairnessTests {
     func small() throws {
         var mux = try gateway(streams: 3)
         _ = mux.send(StreamID(1), filler(100), endStream: true)
-        #expect(!mux.hasReadyStreams)
         _ = mux.send(StreamID(2), filler(20_000), endStream: false)
         _ = mux.send(StreamID(3), filler(100), endStream: true)
-        #expect(mux.hasReadyStreams)
         mux.reset(StreamID(2), .cancelled)
         #expect(turns(try mux.output()) == ["1:100", "2:reset", "3:100"])
         // Together they are no more than one turn.
         var many = try gateway(streams: 3)
         for id in 1...3 as ClosedRange<UInt32> { _ = many.send(StreamID(id), filler(7000), endStream: false) }
-        #expect(many.encodedBytes < 16_384)
-        #expect(many.hasReadyStreams)
+        #expect(turns(try many.output()).filter { $0.hasSuffix(":7000") } == ["1:7000", "2:7000", "3:7000"])
     }
 
     @Test("A message does not exceed its limit by more than a turn, and waits between turns")

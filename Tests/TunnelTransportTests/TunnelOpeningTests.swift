@@ -1,4 +1,5 @@
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import Synchronization
@@ -171,6 +172,74 @@ struct TunnelOpeningTests {
         }
         #expect(error != .timedOut)
         try await server.close()
+    }
+
+    @Test("a gateway that accepts and is gone at once is a tunnel that has ended, and the next dial is another")
+    func acceptedAndGone() async throws {
+        let server = try await ServerBootstrap(group: Loopback.group)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: false)
+                    try pipeline.addHandler(AcceptAndLeave())
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let dialer = TunnelDialer(
+            host: "127.0.0.1", port: try #require(server.localAddress?.port), tls: nil, group: Loopback.group,
+            timeout: .seconds(20))
+        for _ in 0..<20 {
+            let observer = RecordingObserver()
+            do {
+                let tunnel = try await dialer.dial(
+                    token: "good", configuration: TunnelConfiguration(role: .agent), observer: observer)
+                try await eventually("its owner knows") { observer.closed == [.disconnected] }
+                #expect(!tunnel.channel.isActive)
+            } catch let error as TunnelDialError {
+                #expect(error == .failed("the connection ended during the handshake"))
+                #expect(observer.closed.isEmpty)
+            }
+        }
+        try await server.close()
+    }
+
+    @Test("an agent that asks and is gone at once leaves no tunnel behind")
+    func askedAndGone() async throws {
+        try await withLoopback { loopback in
+            for token in ["good", "late"] {
+                for _ in 0..<10 {
+                    let client = try await ClientBootstrap(group: Loopback.group)
+                        .connect(host: "127.0.0.1", port: loopback.port).get()
+                    let question = TunnelHandshake.question(key: TunnelHandshake.makeKey())
+                        .map { "\($0.name): \($0.value)\r\n" }.joined()
+                    let request =
+                        "GET \(TunnelHandshake.path) HTTP/1.1\r\nHost: g\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+                        + question + "Authorization: Bearer \(token)\r\n\r\n"
+                    client.writeAndFlush(ByteBuffer(string: request), promise: nil)
+                    try await client.close().get()
+                }
+            }
+            let last = try await loopback.connect()
+            try await eventually("all but the last have ended") {
+                loopback.admission.accepted.withLock { $0 }
+                    .allSatisfy { $0.observer.closed.count == 1 || $0.tunnel === last.gateway }
+            }
+        }
+    }
+}
+
+/// Accepts a tunnel and closes the connection with the same packet.
+private final class AcceptAndLeave: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .head(let request) = unwrapInboundIn(data) else { return }
+        let head = HTTPResponseHead(
+            version: .http1_1, status: .switchingProtocols, headers: TunnelHandshake.answer(to: request))
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        context.close(promise: nil)
     }
 }
 

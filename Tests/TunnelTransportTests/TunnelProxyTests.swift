@@ -174,4 +174,11 @@ struct AddressResolutionTests {
         }
         #expect(error?.description.hasPrefix("\(long) has no address") == true)
     }
+
+    @Test("An address is shown with its port, an IPv6 one in brackets; what has no port in its own words")
+    func shown() throws {
+        #expect(try SocketAddress(ipAddress: "127.0.0.1", port: 7).shown == "127.0.0.1:7")
+        #expect(try SocketAddress(ipAddress: "2001:db8::1", port: 443).shown == "[2001:db8::1]:443")
+        #expect(try SocketAddress(unixDomainSocketPath: "/tmp/socket").shown.contains("/tmp/socket"))
+    }
 }

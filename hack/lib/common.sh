@@ -25,6 +25,28 @@ require_swift() {
         die "Swift $version is too old; this package needs $MINIMUM_SWIFT or newer (https://www.swift.org/install)."
 }
 
+# How a release is built, here and in the image (hack/lib/image/Dockerfile): everything in one program, no checks at run
+# time that the compiler's own (Swift 6 mode) make needless, and packages compiled as if they were one (ADR 6).
+RELEASE_FLAGS=(--static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked -Xswiftc -cross-module-optimization)
+
+# build_programs CONFIGURATION PRODUCT…
+build_programs() {
+    local configuration="$1" product
+    shift
+    for product in "$@"; do
+        say "Building $product ($configuration)"
+        swift build $(build_flags "$configuration") --product "$product" >&2
+    done
+}
+
+# binaries CONFIGURATION: where build_programs puts programs.
+binaries() { swift build $(build_flags "$1") --show-bin-path; }
+
+build_flags() {
+    printf '%s ' -c "$1"
+    [ "$1" != release ] || printf '%s ' "${RELEASE_FLAGS[@]}"
+}
+
 # require_commands COMMAND=PACKAGE…: installs the Debian packages of the commands that are missing.
 require_commands() {
     local missing=() pair

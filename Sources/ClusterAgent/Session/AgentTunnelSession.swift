@@ -250,8 +250,7 @@ final class AgentTunnelSession: TunnelObserver {
 package final class TunnelStatus: Sendable {
     private let live = Mutex(0)
     private let gauge = Meter(label: "agent_tunnels_connected")
-    private let violations = ReasonCounters(
-        "agent_tunnel_violations_total", reasons: ProtocolViolation.Code.allCases.map(\.rawValue))
+    private let violations = EnumeratedCounters<ProtocolViolation.Code>("agent_tunnel_violations_total")
     private let canaryFailures = Counter(label: "agent_tunnel_canary_failures_total")
 
     package init() { gauge.set(0) }
@@ -259,7 +258,7 @@ package final class TunnelStatus: Sendable {
     /// A tunnel has ended, whoever closed it.
     func ended(_ reason: TunnelCloseReason) {
         switch reason {
-        case .violated(let violation): violations.count(violation.code.rawValue)
+        case .violated(let violation): violations.count(violation.code)
         case .unresponsive: canaryFailures.increment()
         default: break
         }

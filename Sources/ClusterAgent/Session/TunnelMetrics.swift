@@ -1,6 +1,7 @@
 import Metrics
 import NIOCore
 import Settings
+import Telemetry
 import TunnelProtocol
 import TunnelTransport
 
@@ -109,24 +110,12 @@ struct TunnelEnding: Sendable {
 
 /// Counts dials and reconnections; every series is there from the start.
 struct TunnelMetrics: Sendable {
-    private static let connected = "connected"
+    private let dials = Counter(label: "agent_tunnel_dials_total", dimensions: [("result", "connected")])
+    private let failedDials = EnumeratedCounters(
+        "agent_tunnel_dials_total", by: "result", values: ReconnectReason.ofDials)
+    private let reconnects = EnumeratedCounters<ReconnectReason>("agent_tunnel_reconnects_total")
 
-    private let dials: [String: Counter]
-    private let reconnects: [ReconnectReason: Counter]
-
-    init() {
-        let results = [Self.connected] + ReconnectReason.ofDials.map(\.rawValue)
-        dials = Dictionary(
-            uniqueKeysWithValues: results.map {
-                ($0, Counter(label: "agent_tunnel_dials_total", dimensions: [("result", $0)]))
-            })
-        reconnects = Dictionary(
-            uniqueKeysWithValues: ReconnectReason.allCases.map {
-                ($0, Counter(label: "agent_tunnel_reconnects_total", dimensions: [("reason", $0.rawValue)]))
-            })
-    }
-
-    func dialSucceeded() { dials[Self.connected]?.increment() }
-    func dialFailed(_ reason: ReconnectReason) { dials[reason.rawValue]?.increment() }
-    func reconnecting(_ reason: ReconnectReason) { reconnects[reason]?.increment() }
+    func dialSucceeded() { dials.increment() }
+    func dialFailed(_ reason: ReconnectReason) { failedDials.count(reason) }
+    func reconnecting(_ reason: ReconnectReason) { reconnects.count(reason) }
 }

@@ -220,6 +220,8 @@ struct TunnelSlot: Sendable {
         let id = TunnelID(slot: number, attempt: attempt)
         do {
             let token = try configuration.tokenFile.read()
+            var dialer = dialer
+            dialer.loopNumber = number
             let tunnel = try await dialer.dial(
                 address, token: token.reveal(), configuration: configuration.tunnel, observer: session)
             let outcome = await session.run(tunnel, grace: configuration.shutdownGrace)
@@ -234,13 +236,5 @@ struct TunnelSlot: Sendable {
             members.failed(id)
             post.yield(.failed(attempt, TunnelEnding(dial: error)))
         }
-    }
-}
-
-extension SocketAddress {
-    /// `address:port`, as logs show it and as slots compare it.
-    fileprivate var shown: String {
-        guard let ipAddress, let port else { return description }
-        return ipAddress.contains(":") ? "[\(ipAddress)]:\(port)" : "\(ipAddress):\(port)"
     }
 }

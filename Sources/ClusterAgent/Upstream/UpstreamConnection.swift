@@ -10,6 +10,8 @@ protocol UpstreamUser: AnyObject {
     /// Bytes that it waits to hear of that they are with the backend's socket (`sent`).
     var owedCredit: Int { get }
     func sent(_ bytes: Int)
+    /// The backend has said its last of another protocol; the connection still takes what the client says.
+    func backendEnded()
     /// The connection is gone; `error` where it did not end by itself.
     func connectionClosed(_ error: (any Error)?)
 }
@@ -38,7 +40,6 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var hasEnded = false
     private var isReadPending = false
     private var isReadingParts = false
-    private var isFlushScheduled = false
     /// When it was given back to the pool.
     private(set) var idleSince = NIODeadline.now()
     /// Whether it has carried an exchange before: then the backend may have closed it already.
@@ -56,7 +57,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     // MARK: The exchange's wishes
 
-    /// Starts an exchange: writes the head of its request.
+    /// Starts an exchange: writes the head of its request, to be flushed.
     ///
     /// - Parameters:
     ///   - body: whether more than the head follows.
@@ -80,7 +81,6 @@ final class UpstreamConnection: ChannelDuplexHandler {
             }
             output.writeHTTP1HeadEnd()
         }
-        scheduleFlush()
     }
 
     func send(_ bytes: ByteBuffer) {
@@ -88,23 +88,35 @@ final class UpstreamConnection: ChannelDuplexHandler {
         if isChunked { writer.gather { $0.writeHTTP1ChunkLine(bytes.readableBytes) } }
         writer.write(bytes, to: context)
         if isChunked { writer.gather { $0.writeHTTP1HeadEnd() } }
-        scheduleFlush()
     }
 
     func endRequest(trailers: HeaderFields?) {
-        if isChunked {
-            writer.gather { $0.writeHTTP1LastChunk(trailers: trailers.map(HopByHop.trailers)) }
-            scheduleFlush()
-        }
+        if isChunked { writer.gather { $0.writeHTTP1LastChunk(trailers: trailers.map(HopByHop.trailers)) } }
         requestEnded = true
         releaseIfOver()
     }
 
+    /// Both sides speak another protocol from here on, in which one may end before the other.
+    func becomeOpaque() {
+        try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+    }
+
     /// The client of another protocol has said its last; the backend may still speak.
-    func endOutput() {
+    func endOutput() { whenAllIsSent { $0.close(mode: .output, promise: nil) } }
+
+    /// Both have said their last: the connection ends behind it, however slowly the backend takes it.
+    func end() {
+        user = nil
+        guard let channel = context?.channel else { return }
+        let bound = channel.eventLoop.scheduleTask(in: pool.settings.timeouts.idle) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in bound.cancel() }
+        whenAllIsSent { $0.close(promise: nil) }
+    }
+
+    private func whenAllIsSent(_ body: @escaping (ChannelHandlerContext) -> Void) {
         guard let context else { return }
         writer.flush(to: context)
-        context.close(mode: .output, promise: nil)
+        context.whenSent { [self] in if let context = self.context { body(context) } }
     }
 
     func hold(_ held: Bool) {
@@ -130,21 +142,14 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func close() { context?.close(promise: nil) }
 
-    /// What one burst brings leaves in one system call.
-    private func scheduleFlush() {
-        guard !isFlushScheduled, let context else { return }
-        isFlushScheduled = true
-        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.execute { connection.value.flush() }
-    }
-
-    private func flush() {
-        isFlushScheduled = false
-        guard let context else { return }
+    /// To be called at the end of each burst of wishes, so that what it brought leaves in one system call.
+    func flush() {
+        guard let context, writer.hasOutput else { return }
         writer.flush(to: context)
         guard let user, user.owedCredit > 0 else { return }
         let size = user.owedCredit
-        context.whenSent(size) { user.sent(size) }
+        guard !context.isAsGoodAsSent(size) else { return user.sent(size) }
+        context.whenSent { user.sent(size) }
     }
 
     private func releaseIfOver() {
@@ -215,6 +220,20 @@ final class UpstreamConnection: ChannelDuplexHandler {
         }
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event as? ChannelEvent == .inputClosed else { return context.fireUserInboundEventTriggered(event) }
+        endInput()
+        user?.backendEnded()
+    }
+
+    /// All that the backend has sent is here, even where the tunnel took no more of it.
+    private func endInput() {
+        hasEnded = true
+        guard error == nil, !responseEnded else { return }
+        isHeld = false
+        readParts()
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         self.error = error
         context.close(promise: nil)
@@ -222,12 +241,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         pool.forget(self)
-        hasEnded = true
-        // All that the backend has sent is here, even where the tunnel took no more of it.
-        if error == nil, !responseEnded {
-            isHeld = false
-            readParts()
-        }
+        endInput()
         // The connection's end is the end of an answer without a length.
         if error == nil, reader.endsWithConnection, !responseEnded {
             responseEnded = true

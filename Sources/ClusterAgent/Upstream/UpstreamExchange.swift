@@ -25,6 +25,10 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     /// Whether the client wants to switch to another protocol: then its stream stays open behind a request without body.
     private let isUpgrade: Bool
     private var isUpgraded = false
+    /// Where its pool keeps it; the pool's affair.
+    var placeInPool: Int?
+    /// The tunnel takes no more of the answer for now: the client reads slowly.
+    private var isHeldBack = false
 
     init(head: RequestHead, endStream: Bool, pool: UpstreamPool, failures: StreamFailures) {
         self.head = head
@@ -69,22 +73,28 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         case .reset, .lost:
             if machine.clientClosed() { connection?.cancel() }
             over()
-        case .holdBack: connection?.hold(true)
+        case .holdBack:
+            isHeldBack = true
+            connection?.hold(true)
         case .resume:
+            isHeldBack = false
             machine.progressed(now: .now())
             connection?.hold(false)
         case .head, .refused: break
         }
     }
 
-    func receivedBurst() {}
+    func receivedBurst() { connection?.flush() }
 
     private func forward(_ event: StreamEvent) {
         switch event {
         case .data(let bytes, let endStream):
             let size = bytes.readableBytes
-            guard machine.requestPart(isEnd: endStream, now: .now()) == .forward, let connection else {
+            let action = machine.requestPart(isEnd: endStream, now: .now())
+            guard action != .discard, let connection else {
                 stream?.consumed(size)
+                // The backend is gone, and what was said to it since thrown away.
+                if action == .forwardAndFinish { over() }
                 return
             }
             guard isUpgraded || requestBody?.pass(size) == true && (!endStream || requestBody?.mayEnd == true) else {
@@ -97,10 +107,19 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
                 connection.send(bytes)
             }
             guard endStream else { return }
-            if isUpgraded { connection.endOutput() } else { connection.endRequest(trailers: nil) }
+            switch action {
+            case .forwardAndFinish:
+                connection.end()
+                over()
+            case .forward, .discard:
+                if isUpgraded { connection.endOutput() } else { connection.endRequest(trailers: nil) }
+            }
         case .trailers(let fields):
+            if isUpgraded {
+                return end(machine.serverFailed(.badRequest("trailers of what is not HTTP")), "trailers behind a 101")
+            }
             guard machine.requestPart(isEnd: true, now: .now()) == .forward, let connection else { return }
-            guard !isUpgraded, requestBody?.mayEnd == true else {
+            guard requestBody?.mayEnd == true else {
                 return end(
                     machine.serverFailed(.badRequest("the body is not as long as announced")),
                     "the body is not as long as announced")
@@ -125,6 +144,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private func connected(_ connection: UpstreamConnection) {
         guard !machine.isOver else { return pool.giveBack(connection) }
         begin(connection)
+        connection.flush()
     }
 
     private func notConnected(_ error: any Error) {
@@ -168,7 +188,8 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     func connectionClosed(_ error: (any Error)?) {
         let wasReused = connection?.isReused == true
         connection = nil
-        if isUpgraded, error == nil { return respond(trailers: nil) }
+        // Once it has said its last, that it hears no more is no failure.
+        if isUpgraded, error == nil || machine.hasHalfClosed { return respond(trailers: nil) }
         if wasReused, !hasRetried, isSafeToRepeat, !machine.hasResponseHead, !machine.isOver, let endpoint {
             // The backend closed a kept connection just as it was used again: the request was most likely never read.
             hasRetried = true
@@ -179,6 +200,8 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
             error.map { "\($0)" } ?? "the backend closed the connection")
     }
 
+    func backendEnded() { respond(trailers: nil) }
+
     /// Idempotent (RFC 9110 §9.2.2) and without a body that is gone.
     private var isSafeToRepeat: Bool {
         machine.requestHasEnded && (requestBody?.isEmpty == true || isUpgrade)
@@ -187,13 +210,16 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
 
     private func respond(_ response: HTTP1Response) {
         if response.status == 101 { return switchProtocols(response) }
-        let answer = ResponseHead(status: response.status, fields: HopByHop.removed(from: response.fields))
+        var answer = ResponseHead(status: response.status, fields: HopByHop.removed(from: response.fields))
+        if response.status == 426, let required = UpgradeOffer.required(by: response.fields) {
+            answer.fields.add(name: "Upgrade", value: required)
+        }
         let isEmpty = !answer.isInformational && connection?.responseHasBody == false
         let action = machine.responseHead(isInformational: answer.isInformational, isEnd: isEmpty, now: .now())
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed, "a second final head")
-        case .forward, .forwardAndFinish, .forwardAndCut:
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose:
             stream?.respond(answer, endStream: isEmpty)
             complete(action)
         }
@@ -205,8 +231,9 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
             return end(machine.serverFailed(.backendInvalid), "an upgrade that was not asked for")
         }
         isUpgraded = true
+        connection?.becomeOpaque()
         var answer = ResponseHead(status: 101, fields: HopByHop.removed(from: response.fields))
-        if let chosen = response.fields.first(name: "upgrade") { answer.fields.add(name: "Upgrade", value: chosen) }
+        if let chosen = UpgradeOffer.text(in: response.fields) { answer.fields.add(name: "Upgrade", value: chosen) }
         stream?.respond(answer, endStream: false)
     }
 
@@ -214,7 +241,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         switch machine.responsePart(isEnd: false, now: .now()) {
         case .forward: stream?.send(bytes, endStream: false)
         case .fail(let failed): end(failed, "a body before its head")
-        case .discard, .forwardAndFinish, .forwardAndCut: break
+        case .discard, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: break
         }
     }
 
@@ -223,7 +250,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed, "an end before the head")
-        case .forward, .forwardAndFinish, .forwardAndCut:
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose:
             if let trailers, !trailers.isEmpty {
                 stream?.send(trailers: trailers)
             } else {
@@ -240,14 +267,22 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         case .forwardAndCut:
             connection?.cancel()
             over()
-        case .forwardAndFinish: over()
-        case .forward, .discard, .fail: break
+        case .forwardAndFinish:
+            if isUpgraded { connection?.end() }
+            over()
+        case .forward, .forwardAndHalfClose, .discard, .fail: break
         }
     }
 
     // MARK: Ending
 
-    func checkDeadline(_ now: NIODeadline) { end(machine.checkDeadline(now: now), "waited too long") }
+    func checkDeadline(_ now: NIODeadline) {
+        guard now >= machine.deadline else { return }
+        // How fast the client reads only the gateway sees, which gives it up where it has stopped. Here a window of
+        // megabytes may lie between two signs of it.
+        if isHeldBack { machine.progressed(now: now) }
+        end(machine.checkDeadline(now: now), "waited too long")
+    }
 
     private func end(_ failed: ExchangeStateMachine.Failed, _ detail: @autoclosure () -> String) {
         switch failed {

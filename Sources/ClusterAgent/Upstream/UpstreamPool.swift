@@ -50,7 +50,8 @@ final class UpstreamPool {
     /// Most recently used last.
     private var idle: [UpstreamEndpoint: [UpstreamConnection]] = [:]
     private var idleCount = 0
-    private var exchanges: [ObjectIdentifier: UpstreamExchange] = [:]
+    /// In no order; each knows its place.
+    private var exchanges: [UpstreamExchange] = []
     private var ticker: RepeatedTask?
 
     init(eventLoop: any EventLoop, settings: UpstreamSettings, forwarding: ForwardingGuard) {
@@ -106,7 +107,7 @@ final class UpstreamPool {
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(
                 .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 64 * 1024)
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 128 * 1024)
             )
             // One read at a time: what is read before the stream says stop is held for it.
             .channelOption(.maxMessagesPerRead, value: 1)
@@ -155,11 +156,19 @@ final class UpstreamPool {
     // MARK: Exchanges and time
 
     func add(_ exchange: UpstreamExchange) {
-        exchanges[ObjectIdentifier(exchange)] = exchange
+        exchange.placeInPool = exchanges.count
+        exchanges.append(exchange)
         startTicking()
     }
 
-    func remove(_ exchange: UpstreamExchange) { exchanges[ObjectIdentifier(exchange)] = nil }
+    /// An exchange that is not there any more is ignored.
+    func remove(_ exchange: UpstreamExchange) {
+        guard let place = exchange.placeInPool else { return }
+        exchange.placeInPool = nil
+        guard let last = exchanges.popLast(), last !== exchange else { return }
+        exchanges[place] = last
+        last.placeInPool = place
+    }
 
     private func startTicking() {
         guard ticker == nil else { return }
@@ -169,7 +178,8 @@ final class UpstreamPool {
 
     private func ticked() {
         let now = NIODeadline.now()
-        for exchange in exchanges.values { exchange.checkDeadline(now) }
+        // A copy: an exchange that has waited too long leaves.
+        for exchange in Array(exchanges) { exchange.checkDeadline(now) }
         for connection in idle.values.flatMap({ $0 }) where now - connection.idleSince >= settings.keepAlive {
             forget(connection)
             connection.close()

@@ -1,6 +1,9 @@
 /// Any JSON document: the form in which the embedded API server keeps, patches, validates and answers objects.
 ///
 /// Objects have no order; they are written with their keys sorted, so that equal values have equal bytes.
+///
+/// Not the client's `OpaqueJSON`, though it has the same cases: a server tells `1` from `1.0` and says at which byte a
+/// document is wrong, which no coder of Foundation does.
 package enum JSONValue: Hashable, Sendable {
     case null
     case bool(Bool)

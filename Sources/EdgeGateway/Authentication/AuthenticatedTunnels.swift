@@ -5,7 +5,8 @@ import Synchronization
 import TunnelProtocol
 import TunnelTransport
 
-/// Every open tunnel with what it was let in by, from its handshake on; carries out what `TunnelLeases` decides.
+/// Every open tunnel with what it was let in by, from its handshake to the end of its connection, whatever its agent has
+/// said; those that may carry requests are the `TunnelRegistry`'s. Carries out what `TunnelLeases` decides.
 package final class AuthenticatedTunnels: Sendable {
     private struct State {
         var leases = TunnelLeases()
@@ -17,6 +18,8 @@ package final class AuthenticatedTunnels: Sendable {
     private let registry: RouteRegistry
 
     package init(registry: RouteRegistry) { self.registry = registry }
+
+    var all: [Tunnel] { state.withLock { Array($0.tunnels.values) } }
 
     /// Follows a tunnel until it is closed.
     func add(_ tunnel: Tunnel, _ identity: TunnelIdentity, id: String) {

@@ -57,7 +57,7 @@ package struct FrontDoor: Service {
             )
             .childChannelOption(
                 .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 64 * 1024)
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 128 * 1024)
             )
             // One read at a time: what is read before the stream says stop is held for it.
             .childChannelOption(.maxMessagesPerRead, value: 1)
@@ -79,7 +79,7 @@ package struct FrontDoor: Service {
         connections.announceEnd()
         await lameDuck(listener, connections, until: schedule.lameDuck)
         try? await listener.close().get()
-        await connections.close(by: schedule.front, on: group.next())
+        await connections.close(by: schedule, on: group.next())
     }
 
     /// Goes on accepting for a while, unless nobody has come for so long that nobody will.
@@ -135,22 +135,22 @@ private final class OpenConnections: Sendable {
     }
 
     /// Lets exchanges end, and closes what is left when the time is over or the task is cancelled.
-    func close(by deadline: NIODeadline, on loop: any EventLoop) async {
+    func close(by schedule: DrainSchedule, on loop: any EventLoop) async {
         let open = all
         for channel in open { channel.pipeline.fireUserInboundEventTriggered(ConnectionDrain.closeIfIdle) }
-        let timer = loop.scheduleTask(deadline: deadline) { self.closeAll() }
+        let timer = loop.scheduleTask(deadline: schedule.front) { self.closeAll(by: schedule.streams) }
         await withTaskCancellationHandler {
             try? await EventLoopFuture.andAllComplete(open.map(\.closeFuture), on: loop).get()
         } onCancel: {
-            closeAll()
+            closeAll(by: .now())
         }
         timer.cancel()
     }
 
     private var all: [any Channel] { state.withLock { Array($0.channels.values) } }
 
-    private func closeAll() {
-        for channel in all { channel.pipeline.fireUserInboundEventTriggered(ConnectionDrain.closeNow) }
+    private func closeAll(by deadline: NIODeadline) {
+        for channel in all { channel.pipeline.fireUserInboundEventTriggered(ConnectionDrain.close(by: deadline)) }
     }
 }
 
@@ -160,6 +160,7 @@ enum ConnectionDrain: Sendable {
     case answerAndClose
     /// Moreover, do not wait for one.
     case closeIfIdle
-    /// Wait for nothing; say goodbye where the connection's protocol has a word for it.
-    case closeNow
+    /// Wait for no answer; say goodbye where the connection's protocol has a word for it. Only a last word that is on
+    /// its way has time, and until then.
+    case close(by: NIODeadline)
 }

@@ -8,8 +8,8 @@ import TunnelTransport
 /// Carries out what `ExchangeStateMachine` decides. A new object for each request, so that an event that comes late
 /// cannot meet the next request of the same connection.
 final class FrontExchange: StreamReceiver {
-    /// How long the cluster may take to end a protocol that the client has ended.
-    private static let upgradeLinger = TimeAmount.seconds(5)
+    /// How long what a client said last has to reach the application, once nobody hears the application any more.
+    private static let upgradeLinger = TimeAmount.milliseconds(500)
 
     let started: NIODeadline
     var record: AccessRecord
@@ -46,6 +46,7 @@ final class FrontExchange: StreamReceiver {
     private var owed = 0
     /// Both sides speak another protocol.
     private var isUpgraded = false
+    private var speaksWebSocket = false
     private var toClient = WebSocketBoundary()
 
     /// - Parameter hasBody: whether the framing says that a body follows the head.
@@ -123,10 +124,23 @@ final class FrontExchange: StreamReceiver {
         }
     }
 
+    /// The client of another protocol has said its last; the application may still speak.
+    func clientEnded() {
+        guard isUpgraded else { return clientClosed() }
+        let action = machine.requestPart(isEnd: true, now: .now())
+        guard action != .discard else { return }
+        stream?.send(ByteBuffer(), endStream: true)
+        guard action == .forwardAndFinish else { return handler.ensureTimer(by: deadline) }
+        handler.finish(self, reusable: false, requestEnded: true)
+    }
+
     func clientClosed() {
+        // It has heard the application's last, too.
+        if machine.hasHalfClosed { return clientEnded() }
+        let hasEnded = machine.requestHasEnded
         guard machine.clientClosed() else { return }
         if isUpgraded {
-            endUpgrade()
+            endUpgrade(hasEnded: hasEnded)
         } else {
             stream?.reset(.cancelled, detail: "the client went away")
             if record.status == 0 { record.status = 499 }
@@ -136,19 +150,24 @@ final class FrontExchange: StreamReceiver {
     }
 
     /// What the client sent last, such as a close frame, still reaches the application.
-    private func endUpgrade() {
+    private func endUpgrade(hasEnded: Bool) {
         guard let stream else { return }
-        stream.send(ByteBuffer(), endStream: true)
+        if !hasEnded { stream.send(ByteBuffer(), endStream: true) }
         handler.eventLoop?.scheduleTask(in: Self.upgradeLinger) {
             stream.reset(.cancelled, detail: "the client went away")
         }
     }
 
-    /// The gateway ends and waits no longer: the client is told where its protocol has a word for it.
-    func gatewayEnds() {
-        guard isUpgraded else { return }
-        tellRestart()
-        handler.flush()
+    /// The gateway ends and waits no longer.
+    ///
+    /// - Returns: whether the client's protocol has a word for it; then the exchange is over.
+    func gatewayEnds() -> Bool {
+        guard tellRestart() else { return false }
+        let hasEnded = machine.requestHasEnded
+        _ = machine.clientClosed()
+        endUpgrade(hasEnded: hasEnded)
+        handler.forget(self)
+        return true
     }
 
     // MARK: From the tunnel
@@ -166,12 +185,11 @@ final class FrontExchange: StreamReceiver {
             let failure = ExchangeFailure(code)
             // Of an agent's replicas one may know a new route a moment before the others.
             if code.wasNeverProcessed, retryElsewhere(otherwise: failure) { return }
-            end(machine.serverFailed(failure))
+            lose(failure)
         case .lost:
             // It may have been processed, or not: only what may be processed twice goes to another tunnel.
             if HTTPMethods.isIdempotent(record.method), retryElsewhere(otherwise: .tunnelLost) { return }
-            if isUpgraded { tellRestart() }
-            end(machine.serverFailed(.tunnelLost))
+            lose(.tunnelLost)
         case .refused(let refusal):
             guard refusal != .headTooLarge else { return end(machine.serverFailed(.headerTooLarge)) }
             if retryElsewhere(otherwise: .overloaded) { return }
@@ -222,7 +240,13 @@ final class FrontExchange: StreamReceiver {
     private func respond(_ answer: ResponseHead, _ endStream: Bool) {
         if answer.status == 101 { return switchProtocols(answer, endStream) }
         var head = answer
-        head.fields = HopByHop.removed(from: answer.fields)
+        // Neither has a body to be long (RFC 9110 §8.6); who believes a length waits for one.
+        let hasNoLength = head.isInformational || head.status == 204
+        head.fields = HopByHop.removed(from: answer.fields) { _, kind in hasNoLength && kind == .contentLength }
+        if head.status == 426, let required = UpgradeOffer.required(by: answer.fields) {
+            head.fields.add(name: "Connection", value: "upgrade")
+            head.fields.add(name: "Upgrade", value: required)
+        }
         if !head.isInformational {
             do {
                 let framing = try BodyFraming(response: head.status, fields: head.fields, method: record.method)
@@ -236,7 +260,7 @@ final class FrontExchange: StreamReceiver {
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed)
-        case .forward, .forwardAndFinish, .forwardAndCut: break
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: break
         }
         if head.isInformational {
             // HTTP/1.0 does not know them (RFC 9110 §15.2).
@@ -275,7 +299,8 @@ final class FrontExchange: StreamReceiver {
         replay.giveUp()
         isUpgraded = true
         clientKeepsAlive = false
-        let chosen = answer.fields.first(name: "upgrade") ?? upgrade
+        let chosen = UpgradeOffer.text(in: answer.fields) ?? upgrade
+        speaksWebSocket = chosen.lowercased() == "websocket"
         let fields = HopByHop.removed(from: answer.fields)
         handler.gather { output in
             output.writeHTTP1StatusLine(101)
@@ -301,7 +326,7 @@ final class FrontExchange: StreamReceiver {
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed)
-        case .forward, .forwardAndFinish, .forwardAndCut: break
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: break
         }
         if size > 0 {
             record.bytesOut += size
@@ -325,7 +350,7 @@ final class FrontExchange: StreamReceiver {
         switch action {
         case .discard: return
         case .fail(let failed): return end(failed)
-        case .forward, .forwardAndFinish, .forwardAndCut: complete(action, trailers: trailers)
+        case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: complete(action, trailers: trailers)
         }
     }
 
@@ -337,6 +362,11 @@ final class FrontExchange: StreamReceiver {
         case .forwardAndCut:
             stream?.reset(.cancelled, detail: "answered before the request had ended")
             reusable = false
+        case .forwardAndHalfClose:
+            needsFlush = false
+            handler.endOutput()
+            returnCredit()
+            return handler.ensureTimer(by: deadline)
         case .forward, .discard, .fail: return
         }
         needsFlush = false
@@ -352,16 +382,39 @@ final class FrontExchange: StreamReceiver {
         guard owed > 0 else { return }
         let size = owed
         owed = 0
-        handler.whenSent(size) { [self] in
-            machine.progressed(now: .now())
-            stream?.consumed(size)
-        }
+        guard !handler.isAsGoodAsSent(size) else { return sent(size) }
+        handler.whenSent { [self] in sent(size) }
+    }
+
+    private func sent(_ bytes: Int) {
+        machine.progressed(now: .now())
+        stream?.consumed(bytes)
     }
 
     /// Tells a client that speaks WebSocket to come again (RFC 6455 §7.4.1, code 1012 of the IANA registry).
-    private func tellRestart() {
-        guard upgrade?.lowercased() == "websocket", toClient.isBetweenFrames else { return }
+    ///
+    /// - Returns: `false` where that cannot be said: in another protocol, within a frame, or behind the last one.
+    private func tellRestart() -> Bool {
+        guard speaksWebSocket, !machine.isOver, !machine.hasHalfClosed, toClient.isBetweenFrames else { return false }
         handler.write(WebSocketBoundary.closeFrame(1012))
+        return true
+    }
+
+    /// The cluster's side is gone.
+    private func lose(_ failure: ExchangeFailure) {
+        let hasHeardAll = machine.hasHalfClosed
+        if failure == .tunnelLost, tellRestart() {
+            _ = machine.serverFailed(failure)
+            record.failure = failure.code
+            handler.sayGoodbye(self)
+        } else if hasHeardAll {
+            // All that the application said is written, and may still be on its way.
+            _ = machine.serverFailed(failure)
+            record.failure = failure.code
+            handler.finish(self, reusable: false, requestEnded: false)
+        } else {
+            end(machine.serverFailed(failure))
+        }
     }
 
     /// What came from the cluster cannot be an answer to this request.
@@ -395,7 +448,8 @@ final class FrontExchange: StreamReceiver {
         if finder == .gateway { handler.refusals.count(failure) }
         if failure == .clusterOffline { request.offlineSince = record.cluster.flatMap(handler.offlineSince) }
         let answer = FailureAnswer(failure, to: request)
-        let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded
+        // What is ambiguous once is not trusted to have ended where it seems to.
+        let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded && answer.status != 400
         handler.gather { output in
             output.writeHTTP1StatusLine(answer.status)
             output.writeHTTP1Fields(answer.fields)
@@ -433,25 +487,6 @@ final class FrontExchange: StreamReceiver {
 @available(*, unavailable)
 extension FrontExchange: Sendable {}
 
-/// What was sent of a request's body, while it is little enough to be kept for another try.
-struct RequestReplay {
-    /// As much as may be sent before the agent grants credit.
-    private static let most = FrameLimits.initialRequestCredit
-
-    /// All that was sent; `nil` once it was too much, or is not needed any more.
-    private(set) var body: ByteBuffer? = ByteBuffer()
-
-    mutating func sent(_ bytes: ByteBuffer) {
-        guard var kept = body else { return }
-        body = nil
-        guard kept.readableBytes + bytes.readableBytes <= Self.most else { return }
-        kept.writeImmutableBuffer(bytes)
-        body = kept
-    }
-
-    mutating func giveUp() { body = nil }
-}
-
 extension ResetCode {
     /// Whether the agent says that it has done nothing about the request.
     fileprivate var wasNeverProcessed: Bool { self == .refused || self == .overloaded || self == .notAdvertised }
@@ -462,7 +497,7 @@ extension HTTP1Request {
     ///
     /// Not HTTP/2: what is inside it would reach the application past this gateway's routes.
     fileprivate var upgrade: String? {
-        guard version == .http11, let upgrade = fields.first(name: "upgrade"),
+        guard version == .http11, let upgrade = UpgradeOffer.text(in: fields),
             fields.list("connection").contains(where: { $0.lowercased() == "upgrade" }),
             UpgradeOffer.mayPass(fields)
         else { return nil }

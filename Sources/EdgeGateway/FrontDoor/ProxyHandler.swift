@@ -43,8 +43,10 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var isTrusted = false
     /// The exchange wants no more of the request for now.
     private var isHeld = false
-    /// The connection is gone: there is no more to hold back.
+    /// The client has said its last: there is no more to hold back.
     private var hasEnded = false
+    /// The last answer is with the socket.
+    private var hasAnswered = false
     private var isReadPending = false
     private var isReadingParts = false
     private var isClosing = false
@@ -96,12 +98,16 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // What the client said last of another protocol has been read, however little the cluster takes.
+        endInput()
+        exchange?.clientClosed()
+        context.fireChannelInactive()
+    }
+
+    /// No more comes; what the client said last of another protocol has been read, however little the cluster takes.
+    private func endInput() {
         hasEnded = true
         isHeld = false
         readParts()
-        exchange?.clientClosed()
-        context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -110,6 +116,12 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event as? ChannelEvent == .inputClosed {
+            endInput()
+            // What is written for a client that has closed its side only still leaves.
+            if let exchange { exchange.clientEnded() } else if hasAnswered { context.close(promise: nil) }
+            return
+        }
         guard let drain = event as? ConnectionDrain else { return context.fireUserInboundEventTriggered(event) }
         isDraining = true
         switch drain {
@@ -117,9 +129,14 @@ final class ProxyHandler: ChannelDuplexHandler {
         case .closeIfIdle:
             closesWhenIdle = true
             if exchange == nil { ensureTimer(by: idleSince + Self.drainIdleTime) }
-        case .closeNow:
-            exchange?.gatewayEnds()
-            context.close(promise: nil)
+        case .close(let deadline):
+            if exchange?.gatewayEnds() == true {
+                sayGoodbye(by: deadline)
+            } else if exchange == nil, isClosing {
+                close(by: deadline)
+            } else {
+                context.close(promise: nil)
+            }
         }
     }
 
@@ -250,10 +267,13 @@ final class ProxyHandler: ChannelDuplexHandler {
         writer.flush(to: context)
     }
 
+    /// Whether so many bytes, flushed, are as good as with the client's socket, or will never be there.
+    func isAsGoodAsSent(_ bytes: Int) -> Bool { context?.isAsGoodAsSent(bytes) ?? true }
+
     /// Calls `body` once what was flushed is with the client's socket, or will never be.
-    func whenSent(_ bytes: Int, _ body: @escaping () -> Void) {
+    func whenSent(_ body: @escaping () -> Void) {
         guard let context else { return body() }
-        context.whenSent(bytes, body)
+        context.whenSent(body)
     }
 
     func holdRequest(_ held: Bool) {
@@ -262,8 +282,9 @@ final class ProxyHandler: ChannelDuplexHandler {
         if !held { readParts() }
     }
 
-    /// Both sides have agreed to speak another protocol from here on.
+    /// Both sides have agreed to speak another protocol from here on, in which one may end before the other.
     func becomeOpaque() {
+        try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         reader.becomeOpaque()
         readParts()
     }
@@ -289,11 +310,45 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// The last answer is with the socket.
     private func answered(requestEnded: Bool) {
         guard let context else { return }
-        guard !requestEnded || reader.bufferedBytes > 0 else { return context.close(promise: nil) }
+        hasAnswered = true
+        guard !hasEnded, !requestEnded || reader.bufferedBytes > 0 else { return context.close(promise: nil) }
         context.close(mode: .output, promise: nil)
+        close(by: .now() + Self.lingerTime)
+        readIfWelcome()
+    }
+
+    private func close(by deadline: NIODeadline) {
+        guard let context else { return }
         let channel = context.channel
-        let linger = context.eventLoop.scheduleTask(in: Self.lingerTime) { channel.close(promise: nil) }
-        channel.closeFuture.whenComplete { _ in linger.cancel() }
+        let closing = context.eventLoop.scheduleTask(deadline: deadline) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in closing.cancel() }
+    }
+
+    /// The application has said its last of another protocol; the client may still speak.
+    func endOutput() {
+        guard let context else { return }
+        flush()
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.whenSent { handler.value.context?.close(mode: .output, promise: nil) }
+    }
+
+    /// The exchange is over, and the client has been told so in the words of its protocol.
+    func sayGoodbye(_ exchange: FrontExchange) {
+        forget(exchange)
+        sayGoodbye(by: .now() + Self.lingerTime)
+    }
+
+    /// Lets the last word reach the client: what it still sends is read and thrown away until it has closed its side,
+    /// because closing over unread bytes would destroy what is on its way.
+    private func sayGoodbye(by deadline: NIODeadline) {
+        guard let context else { return }
+        isClosing = true
+        isHeld = false
+        idleSince = .now()
+        flush()
+        close(by: deadline)
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.whenSent { handler.value.answered(requestEnded: false) }
         readIfWelcome()
     }
 

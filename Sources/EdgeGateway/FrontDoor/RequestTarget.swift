@@ -20,18 +20,23 @@ struct RequestTarget {
             host = field.valueText
         }
         guard hosts <= 1 else { throw .badRequest("it has more than one Host field") }
-        if request.target.utf8.first == UInt8(ascii: "/") || request.target == "*" {
+        // Optional only where a URL names the host and the client is older than the field.
+        guard hosts == 1 || request.version == .http10 else { throw .badRequest("it has no Host field") }
+        guard request.method != "CONNECT" else { throw .badRequest("a tunnel to a host is not to be had here") }
+        // Where a path ends and a fragment begins, two recipients could see differently.
+        guard !request.target.utf8.contains(UInt8(ascii: "#")) else { throw .badRequest("its target has a fragment") }
+        if request.target.utf8.first == UInt8(ascii: "/") || request.target == "*" && request.method == "OPTIONS" {
             guard hosts == 1 else { throw .badRequest("it has no Host field") }
             authority = host
             target = request.target
-        } else if let scheme = request.target.range(of: "://"), request.method != "CONNECT" {
-            let rest = request.target[scheme.upperBound...]
+        } else if let rest = request.target.behindScheme {
+            guard Self.isAuthority(host) else { throw .badRequest("its Host is not a host with an optional port") }
             let end = rest.utf8.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? rest.endIndex
             authority = String(rest[..<end])
             let path = rest[end...]
             target = path.utf8.first == UInt8(ascii: "/") ? String(path) : "/" + path
         } else {
-            throw .badRequest("its target is neither a path nor a URL")
+            throw .badRequest("its target is neither a path nor a URL of HTTP")
         }
         self.host = RequestHost.normalize(authority)
         guard !self.host.isEmpty else { throw .badRequest("it names no host") }
@@ -49,7 +54,7 @@ struct RequestTarget {
                 switch byte {
                 case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
                     UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                    UInt8(ascii: "*"), 0x80...:
+                    UInt8(ascii: "*"):
                     true
                 default: false
                 }
@@ -66,14 +71,11 @@ struct RequestTarget {
     }
 }
 
-extension StringProtocol {
-    /// The first place of an ASCII text, without Foundation.
-    fileprivate func range(of text: StaticString) -> Range<Index>? {
-        let wanted = Array("\(text)".utf8)
-        var start = utf8.startIndex
-        while start != utf8.endIndex {
-            if utf8[start...].starts(with: wanted) { return start..<utf8.index(start, offsetBy: wanted.count) }
-            start = utf8.index(after: start)
+extension String {
+    /// What follows `http://` or `https://`, in letters of either case; `nil` where the text begins otherwise.
+    fileprivate var behindScheme: Substring? {
+        for scheme in ["http://", "https://"] where utf8.starts(with: scheme.utf8, by: { $0 | 0x20 == $1 }) {
+            return self[utf8.index(startIndex, offsetBy: scheme.utf8.count)...]
         }
         return nil
     }

@@ -7,7 +7,8 @@ import Synchronization
 /// What the data path needs to know about a route, prepared once when the route changes.
 package struct ServedRoute: Sendable {
     package var cluster: String
-    /// Lower-case names of fields removed from requests, by the annotation `gateway.pipeops.io/strip-request-headers`.
+    /// Names of fields removed from requests, by the annotation `gateway.pipeops.io/strip-request-headers`; as
+    /// `FieldKind.folded` returns them.
     package var strippedRequestFields: Set<String>
     /// The gateway's timeouts, or those of the annotations `gateway.pipeops.io/response-timeout` and `…/idle-timeout`.
     package var timeouts: ExchangeStateMachine.Timeouts
@@ -19,7 +20,7 @@ package struct ServedRoute: Sendable {
         let annotations = entry.route.annotations
         let names = annotations["gateway.pipeops.io/strip-request-headers"] ?? ""
         strippedRequestFields = Set(
-            names.split { $0 == "," || $0 == " " }.map { $0.lowercased() }
+            names.split { $0 == "," || $0 == " " }.map { FieldKind.folded(String($0)) }
                 .filter { $0 != "content-length" && $0 != "transfer-encoding" })
         limiter = annotations["gateway.pipeops.io/rate-limit"].flatMap { RateLimit($0) }.flatMap { RouteLimiter($0) }
         timeouts = defaults

@@ -16,14 +16,12 @@ package final class GatewayTunnelMetrics: Service {
     private static let interval = Duration.seconds(5)
 
     private let factory: any MetricsFactory
-    private let violations: ReasonCounters
+    private let violations: EnumeratedCounters<ProtocolViolation.Code>
     private let followed = Mutex<[String: Followed]>([:])
 
     package init(factory: any MetricsFactory = MetricsSystem.factory) {
         self.factory = factory
-        violations = ReasonCounters(
-            "gateway_tunnel_violations_total", reasons: ProtocolViolation.Code.allCases.map(\.rawValue),
-            factory: factory)
+        violations = EnumeratedCounters("gateway_tunnel_violations_total", factory: factory)
     }
 
     /// Publishes until graceful shutdown.
@@ -52,7 +50,7 @@ package final class GatewayTunnelMetrics: Service {
     /// A tunnel has ended, whoever closed it.
     func ended(_ id: String, of cluster: String, _ reason: TunnelCloseReason) {
         switch reason {
-        case .violated(let violation): violations.count(violation.code.rawValue)
+        case .violated(let violation): violations.count(violation.code)
         case .unresponsive: canaryFailures(of: cluster).increment()
         default: break
         }

@@ -2,7 +2,6 @@ package import Logging
 package import NIOCore
 import ServiceLifecycle
 package import Settings
-import Synchronization
 import TunnelProtocol
 package import TunnelTransport
 
@@ -46,7 +45,6 @@ package struct TunnelServer: Service {
     private let tunnels: TunnelRegistry
     private let drain: GatewayDrain
     private let warmUp: WarmUp
-    private let open = OpenTunnels()
     private let metrics: GatewayTunnelMetrics
     private let group: any EventLoopGroup
     private let logger: Logger
@@ -89,11 +87,11 @@ package struct TunnelServer: Service {
                     for await session in accepted { sessions.addTask { await session.run() } }
                     let schedule = drain.begin()
                     try? await listener.close().get()
-                    for tunnel in open.all { tunnel.announceDrain(detail: "shutting down") }
+                    for tunnel in authenticated.all { tunnel.announceDrain(detail: "shutting down") }
                     await drain.waitForFrontDoor(schedule)
                     // All, not only those in the rotation: one that its agent drains, or that never said hello, must
                     // not outlast the grace time either.
-                    for tunnel in open.all { tunnel.drainAndClose(within: schedule.streams - .now()) }
+                    for tunnel in authenticated.all { tunnel.drainAndClose(within: schedule.streams - .now()) }
                 }
             } onCancel: {
                 admission.finish()
@@ -149,7 +147,6 @@ package struct TunnelServer: Service {
         ) {
             server.authenticator.metrics.accepted()
             session.started(tunnel)
-            server.open.add(tunnel)
             server.authenticated.add(tunnel, session.proved, id: session.id)
             guard case .enqueued = sessions.yield(session) else {
                 tunnel.close(.goingAway)
@@ -162,26 +159,5 @@ package struct TunnelServer: Service {
                     "remote": "\(remote.map(\.shown) ?? "")",
                 ])
         }
-    }
-}
-
-/// The tunnels whose connection is open, whatever their agents have said.
-private final class OpenTunnels: Sendable {
-    private let tunnels = Mutex<[ObjectIdentifier: Tunnel]>([:])
-
-    var all: [Tunnel] { tunnels.withLock { Array($0.values) } }
-
-    func add(_ tunnel: Tunnel) {
-        let id = ObjectIdentifier(tunnel)
-        tunnels.withLock { $0[id] = tunnel }
-        tunnel.channel.closeFuture.whenComplete { [self] _ in tunnels.withLock { $0[id] = nil } }
-    }
-}
-
-extension SocketAddress {
-    /// `address:port`, as logs show it.
-    package var shown: String {
-        guard let ipAddress, let port else { return description }
-        return HostAndPort(host: ipAddress, port: port).description
     }
 }

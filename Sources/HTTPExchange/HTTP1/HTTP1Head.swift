@@ -80,10 +80,14 @@ enum HTTP1HeadParser {
         guard !target.isEmpty, FieldSyntax.isTarget(target) else {
             throw .malformed("its target is empty, or has a space or a control character")
         }
+        // Bytes that no text can keep would reach the application as others.
+        guard let targetText = String(validating: target, as: UTF8.self) else {
+            throw .malformed("its target is not UTF-8")
+        }
         let version = try version(UnsafeRawBufferPointer(rebasing: line[(last + 1)...]))
         return HTTP1Request(
-            method: String(decoding: method, as: UTF8.self), target: String(decoding: target, as: UTF8.self),
-            version: version, fields: try fields(UnsafeRawBufferPointer(rebasing: bytes[(end + 2)...])))
+            method: String(decoding: method, as: UTF8.self), target: targetText, version: version,
+            fields: try fields(UnsafeRawBufferPointer(rebasing: bytes[(end + 2)...])))
     }
 
     static func response(_ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits) throws(HTTP1Error) -> HTTP1Response {

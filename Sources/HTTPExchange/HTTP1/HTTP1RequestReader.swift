@@ -95,12 +95,10 @@ package struct HTTP1RequestReader: Sendable {
 
     /// RFC 9112 §6.3, with everything refused that it lets a server refuse.
     private static func body(of request: HTTP1Request, _ limits: HTTP1Limits) throws(HTTP1Error) -> HTTP1BodyReader {
-        switch try HTTP1Framing(request.fields) {
+        switch try HTTP1Framing(request.fields, request.version) {
         case .none: return .none(limits)
         case .length(let length): return .length(length, limits)
-        case .chunked:
-            guard request.version == .http11 else { throw .malformed("HTTP/1.0 knows no Transfer-Encoding") }
-            return .chunked(limits)
+        case .chunked: return .chunked(limits)
         }
     }
 }
@@ -111,7 +109,7 @@ enum HTTP1Framing: Hashable {
     case length(Int)
     case chunked
 
-    init(_ fields: HeaderFields) throws(HTTP1Error) {
+    init(_ fields: HeaderFields, _ version: HTTP1Version) throws(HTTP1Error) {
         var codings = 0
         var isChunked = false
         var hasLength = false
@@ -128,6 +126,8 @@ enum HTTP1Framing: Hashable {
             throw .malformed("it has both Content-Length and Transfer-Encoding")
         }
         guard codings == 0 else {
+            // Who relays for a client of HTTP/1.0 may have passed on what it does not understand (RFC 9112 §6.1).
+            guard version == .http11 else { throw .malformed("HTTP/1.0 knows no Transfer-Encoding") }
             guard codings == 1, isChunked else { throw .malformed("its Transfer-Encoding is not chunked alone") }
             self = .chunked
             return

@@ -101,7 +101,7 @@ package struct HTTP1ResponseReader: Sendable {
     private static func body(
         of response: HTTP1Response, isHead: Bool, _ limits: HTTP1Limits
     ) throws(HTTP1Error) -> HTTP1BodyReader {
-        let framing = try HTTP1Framing(response.fields)
+        let framing = try HTTP1Framing(response.fields, response.version)
         if isHead || response.status == 204 || response.status == 304 { return .none(limits) }
         switch framing {
         case .none: return .untilClosed(limits)

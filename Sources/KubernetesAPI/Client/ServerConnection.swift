@@ -27,7 +27,9 @@ final class ServerConnection: Sendable {
     }
 
     func shutdown() async throws {
-        try await http.shutdown()
-        try await watchHTTP.shutdown()
+        // At the same time: a server that does not answer the goodbye is waited for once.
+        async let requests: Void = http.shutdown()
+        async let watches: Void = watchHTTP.shutdown()
+        _ = try await (requests, watches)
     }
 }

@@ -7,7 +7,7 @@ extension KubernetesConfiguration {
     func tlsConfiguration(clientCertificate override: ClientCertificate? = nil) throws -> TLSConfiguration {
         var tls = TLSConfiguration.makeClientConfiguration()
         // An agent that is asked to stop does not wait long for a server that does not answer the goodbye.
-        tls.shutdownTimeout = .seconds(1)
+        tls.shutdownTimeout = .milliseconds(500)
         if let certificateAuthority {
             do {
                 tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(certificateAuthority))

@@ -17,7 +17,7 @@ package struct ExecPlugin: Hashable, Sendable {
         /// As the kubeconfig has it.
         var proxyURL: String?
         /// The cluster's extension `client.authentication.k8s.io/exec`.
-        var config: JSONValue?
+        var config: OpaqueJSON?
 
         /// The name of the extension that is passed on as `config`.
         static let extensionName = "client.authentication.k8s.io/exec"

@@ -31,7 +31,7 @@ struct Kubeconfig: Sendable {
     /// What others have left in the file.
     struct Extension: Decodable, Sendable {
         var name: String
-        var `extension`: JSONValue?
+        var `extension`: OpaqueJSON?
     }
 
     struct User: Decodable, Sendable {

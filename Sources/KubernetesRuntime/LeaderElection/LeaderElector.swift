@@ -10,6 +10,7 @@ package struct LeaderElector: Sendable {
     private let key: ObjectKey
     private let identity: String
     private let settings: LeaderElectionState.Settings
+    private let releaseTimeout: Duration
     private let logger: Logger
     private let clock: any Clock<Duration>
     private let time: MonotonicTime
@@ -18,10 +19,11 @@ package struct LeaderElector: Sendable {
     private let status: Meter
     private let current = CurrentTerm()
 
-    /// `lease` names the Lease, which is created if need be; `identity` must differ between replicas.
+    /// `lease` names the Lease, which is created if need be; `identity` must differ between replicas. To let go of it on
+    /// the way out may take `releaseTimeout`, and never longer than a renewal.
     package init(
         client: KubernetesClient, lease: ObjectKey, identity: String,
-        settings: LeaderElectionState.Settings = .init(), logger: Logger,
+        settings: LeaderElectionState.Settings = .init(), releaseTimeout: Duration? = nil, logger: Logger,
         clock: any Clock<Duration> = ContinuousClock(), date: @escaping @Sendable () -> Date = { Date() },
         random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) {
@@ -29,6 +31,7 @@ package struct LeaderElector: Sendable {
         key = lease
         self.identity = identity
         self.settings = settings
+        self.releaseTimeout = min(releaseTimeout ?? settings.renewDeadline, settings.renewDeadline)
         var logger = logger
         logger[metadataKey: "lease"] = "\(lease)"
         self.logger = logger
@@ -220,14 +223,14 @@ package struct LeaderElector: Sendable {
     }
 
     /// Lets go of the lease, if it is or may be ours. The task may be cancelled already, which must not keep these last
-    /// requests from being made; they have as long as a renewal.
+    /// requests from being made; they have as long as a renewal, or as the owner said.
     private func release(_ term: Term) async {
         guard term.state.withLock({ $0.mayHoldLease }) else { return }
         let isReleased = await Task {
             await withTaskGroup(of: Bool.self) { group in
                 group.addTask { (try? await letGo(term)) ?? false }
                 group.addTask {
-                    try? await clock.sleep(for: settings.renewDeadline)
+                    try? await clock.sleep(for: releaseTimeout)
                     return false
                 }
                 defer { group.cancelAll() }

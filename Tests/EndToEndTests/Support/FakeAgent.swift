@@ -14,6 +14,7 @@ final class FakeAgent: Sendable {
         var texts: [String] = []
         var requests: [RequestHead] = []
         var events: [String] = []
+        var received = 0
         var closed: TunnelCloseReason?
     }
 
@@ -61,6 +62,8 @@ final class FakeAgent: Sendable {
     var requests: [RequestHead] { state.withLock { $0.requests } }
     /// Events of streams, as text.
     var events: [String] { state.withLock { $0.events } }
+    /// Bytes of bodies on all streams.
+    var received: Int { state.withLock { $0.received } }
     var closed: TunnelCloseReason? { state.withLock { $0.closed } }
 
     private var messages: [ControlMessage] {
@@ -144,7 +147,10 @@ final class FakeAgent: Sendable {
                 case .lost: "lost"
                 case .head, .refused, .holdBack, .resume: "\(event)"
                 }
-            agent.state.withLock { $0.events.append(text) }
+            agent.state.withLock { state in
+                state.events.append(text)
+                if case .data(let bytes, _) = event { state.received += bytes.readableBytes }
+            }
         }
     }
 }

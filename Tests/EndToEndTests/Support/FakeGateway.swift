@@ -70,12 +70,18 @@ final class FakeGateway: TunnelAdmission {
     }
 
     /// A WebSocket message on the newest tunnel, whatever it holds.
-    func message(_ opcode: UInt8, _ payload: ByteBuffer) {
+    func message(_ opcode: UInt8, _ payload: ByteBuffer) { messages([(opcode, payload)]) }
+
+    /// WebSocket messages on the newest tunnel, all on the same: what they hold may make the agent dial another.
+    func messages(_ messages: [(opcode: UInt8, payload: ByteBuffer)]) {
+        guard let tunnel = state.withLock({ $0.tunnels.last }) else { return }
         var writer = WebSocketWriter(role: .server)
-        var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
-        message.writeImmutableBuffer(payload)
-        writer.finish(&message, opcode: opcode)
-        state.withLock { $0.tunnels.last }?.channel.writeAndFlush(message, promise: nil)
+        for (opcode, payload) in messages {
+            var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
+            message.writeImmutableBuffer(payload)
+            writer.finish(&message, opcode: opcode)
+            tunnel.channel.writeAndFlush(message, promise: nil)
+        }
     }
 
     /// Ends the tunnel, and tells those to come that it will send canaries.

@@ -62,6 +62,12 @@ final class RawConnection: Sendable {
 
     func close() { channel.close(promise: nil) }
 
+    /// From now on the end of what the other side sends does not close the connection.
+    func allowHalfClosure() async throws { try await channel.setOption(.allowRemoteHalfClosure, value: true).get() }
+
+    /// Sends no more, and still receives.
+    func endOutput() async throws { try await channel.close(mode: .output).get() }
+
     // MARK: Receiving
 
     var hasEnded: Bool { inbox.state.withLock { $0.hasEnded } }
@@ -175,6 +181,9 @@ private final class InboxHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) { inbox.change { $0.hasEnded = true } }
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event as? ChannelEvent == .inputClosed { inbox.change { $0.hasEnded = true } }
+    }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 

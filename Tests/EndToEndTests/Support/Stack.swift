@@ -128,9 +128,11 @@ func withStack(
     let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let ports = AsyncStream.makeStream(of: (isFront: Bool, port: Int).self)
-    let gateway = try parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) })
-    let services = gateway.map { service in { @Sendable in try await service.run() } }
-    try await withServices(services + [{ await backend.run(script) }], within: limit) {
+    var services: [@Sendable () async throws -> Void] = [{ await backend.run(script) }]
+    for service in try parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) }) {
+        services.append { try await service.run() }
+    }
+    try await withServices(services, within: limit) {
         var listening: [Bool: Int] = [:]
         for await (isFront, port) in ports.stream {
             listening[isFront] = port
@@ -318,7 +320,9 @@ extension Stack {
     }
 
     /// A new connection to the front door.
-    func connect() async throws -> RawConnection { try await RawConnection.connect(port: frontPort) }
+    func connect(receiveBuffer: Int? = nil) async throws -> RawConnection {
+        try await RawConnection.connect(port: frontPort, receiveBuffer: receiveBuffer)
+    }
 
     /// Sends a request on a connection of its own and reads the answer.
     func request(

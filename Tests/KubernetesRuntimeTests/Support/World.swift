@@ -1,6 +1,4 @@
 import KubernetesAPI
-import Logging
-import NIOHTTP1
 
 /// An Ingress with little in it; `class` makes two of one name differ.
 func ingress(_ name: String, _ version: Int, namespace: String = "ns", class className: String? = nil) -> Ingress {
@@ -33,24 +31,5 @@ enum Wire {
 
     static func status(_ code: Int, _ reason: String) -> String {
         #"{"kind":"Status","status":"Failure","code":\#(code),"reason":"\#(reason)","message":"\#(reason)"}"#
-    }
-}
-
-/// A client for a scripted server, shut down after `body`.
-func withClient<Result>(
-    port: Int, userAgent: String = "tests",
-    options: KubernetesClient.Options = .init(requestTimeout: .seconds(5), retry: .never),
-    _ body: (KubernetesClient) async throws -> Result
-) async throws -> Result {
-    let client = try KubernetesClient(
-        configuration: KubernetesConfiguration(server: ServerAddress(isTLS: false, host: "127.0.0.1", port: port)),
-        logger: Logger(label: "test"), userAgent: userAgent, options: options)
-    do {
-        let result = try await body(client)
-        try await client.shutdown()
-        return result
-    } catch {
-        try? await client.shutdown()
-        throw error
     }
 }

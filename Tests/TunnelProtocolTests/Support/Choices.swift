@@ -1,4 +1,5 @@
-/// A repeatable sequence (SplitMix64), so that a failure can be seen again by its seed.
+/// A repeatable sequence (SplitMix64), so that a failure can be seen again by its seed. `TestSupport` has the same; the
+/// fuzzer is built from these files without it.
 struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
 

@@ -1,1 +1,1 @@
-"""The Autobahn WebSocket cases against both ends of the tunnel's WebSocket layer."""
+"""What hack/conformance runs: the Autobahn WebSocket cases here, raw HTTP/1.1 in `wire`."""

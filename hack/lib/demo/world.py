@@ -183,27 +183,35 @@ class World:
             raise CheckFailed(str(error)) from error
         return True
 
-    def start_gateway(self) -> Program:
+    def start_gateway(self, *flags: str, name: str = "gateway") -> Program:
         """Starts the gateway, also again after its end: the ports stay."""
+        self.gateway = self.launch_gateway(*flags, name=name)
+        self.wait_gateway()
+        return self.gateway
+
+    def launch_gateway(self, *flags: str, name: str = "gateway") -> Program:
+        """A gateway on the usual ports, where flags that come last win; the caller waits for it."""
         files = self.workspace
         if not files.token.exists():
             self._write_credentials()
-        self.gateway = self.processes.start(
-            "gateway",
+        return self.processes.start(
+            name,
             [
                 self.binary("pipeops-gateway"), "--listen", f"127.0.0.1:{self.front_port}",
                 "--agent-listen", f"127.0.0.1:{self.tunnel_port}",
                 "--admin-listen", f"127.0.0.1:{self.gateway_admin_port}", "--clusters-file", str(files.clusters),
                 "--agent-tls-certificate", str(files.certificates / "tls.crt"),
                 "--agent-tls-key", str(files.certificates / "tls.key"), "--heartbeat-interval", "1s",
-                "--shutdown-grace", "2s", "--log-format", "json", "--rate-limit", "off",
+                "--shutdown-grace", "2s", "--log-format", "json", "--rate-limit", "off", *flags,
             ],
         )
+
+    def wait_gateway(self) -> None:
+        """Waits until the gateway takes requests and tunnels."""
         self._wait_started(
             self.gateway, "the gateway's listeners",
             lambda: accepts("127.0.0.1", self.front_port) and accepts("127.0.0.1", self.tunnel_port),
         )
-        return self.gateway
 
     def start_agent(self, token_file: Optional[Path] = None) -> Program:
         """Starts the agent, also again after its end."""
@@ -217,7 +225,7 @@ class World:
         return [
             self.binary("pipeops-agent"), "--gateway-url", f"wss://localhost:{self.tunnel_port}",
             "--gateway-ca-file", str(files.certificates / "ca.crt"), "--token-file", str(token_file or files.token),
-            "--kubeconfig", str(kubeconfig), "--load-balancer-grace", "1s", "--shutdown-grace", "2s",
+            "--kubeconfig", str(kubeconfig), "--load-balancer-grace", "1s", "--shutdown-grace", "4s",
             "--allow-loopback-targets", "--admin-listen", f"127.0.0.1:{admin_port}",
             "--log-format", "json", "--log-level", "debug",
         ]

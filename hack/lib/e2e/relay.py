@@ -17,6 +17,8 @@ class Relay:
         self._listener: Optional[socket.socket] = None
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
         # How many connections were asked for since the last `cut`.
         self.attempts = 0
 
@@ -38,11 +40,17 @@ class Relay:
         for pair in pairs:
             _end(*pair)
 
+    def freeze(self) -> None:
+        """Holds every byte back until `restore`, and tells nobody, as a network does that is away."""
+        self._flows.clear()
+
     def restore(self) -> None:
         with self._lock:
             self._is_cut = False
+        self._flows.set()
 
     def close(self) -> None:
+        self._flows.set()
         with self._lock:
             listener, self._listener = self._listener, None
             pairs, self._pairs = self._pairs, set()
@@ -84,16 +92,17 @@ class Relay:
         if is_cut_now:
             _end(*pair)
             return
-        threading.Thread(target=_pass, args=(server, client), daemon=True).start()
-        _pass(client, server)
+        threading.Thread(target=_pass, args=(server, client, self._flows), daemon=True).start()
+        _pass(client, server, self._flows)
         with self._lock:
             self._pairs.discard(pair)
         _end(*pair)
 
 
-def _pass(source: socket.socket, destination: socket.socket) -> None:
+def _pass(source: socket.socket, destination: socket.socket, flows: threading.Event) -> None:
     try:
         while data := source.recv(65536):
+            flows.wait()
             destination.sendall(data)
         destination.shutdown(socket.SHUT_WR)
     except OSError:

@@ -120,6 +120,16 @@ class RelayTests(unittest.TestCase):
         self.relay.restore()
         self.assertEqual(self._exchange(), b"hello")
 
+    def test_a_frozen_one_holds_bytes_back_and_ends_nothing(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.relay.port), timeout=0.2) as client:
+            self.relay.freeze()
+            client.sendall(b"hello")
+            with self.assertRaises(socket.timeout):
+                client.recv(100)
+            self.relay.restore()
+            client.settimeout(5)
+            self.assertEqual(client.recv(100), b"hello")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import bad_input, changes, exposure, failures, first_route, requests, upgrades
+from . import bad_input, changes, exposure, failures, first_route, requests, rollouts, upgrades
 
 SCENARIOS = [
     first_route.cluster_is_private,
@@ -33,4 +33,5 @@ SCENARIOS = [
     failures.agent_with_a_wrong_token_is_refused,
     failures.agent_restarted,
     failures.gateway_killed,
+    rollouts.new_programs_take_over,
 ]

@@ -8,6 +8,7 @@ import uuid
 from typing import Iterator
 
 from ..http_client import Fields, RawExchange, Response
+from ..steady_load import SAMPLE_BLOCK
 from ..waiting import expect, expect_equal
 from ..world import EXAMPLE_HOST, World
 
@@ -85,14 +86,6 @@ def forwarding_fields_are_the_gateways(world: World) -> str:
     return ", ".join(f"{name}: {value}" for name, value in expected.items())
 
 
-def _pattern() -> bytes:
-    """What `/bytes/N` repeats: byte i is (i*31 + (i>>8)*17) & 0xff, which has a period of 64 KiB."""
-    return bytes((i * 31 + (i >> 8) * 17) & 0xFF for i in range(65536))
-
-
-_BLOCK = _pattern()
-
-
 def _expect_memory(world: World) -> str:
     figures = []
     for program in (world.gateway, world.agent):
@@ -115,7 +108,7 @@ def download_is_exact(world: World) -> str:
     expect_equal(len(response.body), TRANSFER_BYTES, "length")
     expected = hashlib.sha256()
     for _ in range(TRANSFER_BYTES // 65536):
-        expected.update(_BLOCK)
+        expected.update(SAMPLE_BLOCK)
     expect_equal(hashlib.sha256(response.body).hexdigest(), expected.hexdigest(), "SHA-256")
     return f"{64 / response.seconds:.0f} MiB/s, {_expect_memory(world)}"
 
@@ -125,20 +118,20 @@ def upload_is_exact(world: World) -> str:
     _reset_memory(world)
     expected = hashlib.sha256()
     for _ in range(TRANSFER_BYTES // 65536):
-        expected.update(_BLOCK)
+        expected.update(SAMPLE_BLOCK)
     known = world.front().request(
         "POST", "/checksum", [("Content-Length", str(TRANSFER_BYTES))], _blocks(), timeout=30)
     _expect_checksum(known, expected.hexdigest(), TRANSFER_BYTES)
     small = 3 * 65536
-    chunks = b"".join(b"10000\r\n" + _BLOCK + b"\r\n" for _ in range(3)) + b"0\r\n\r\n"
+    chunks = b"".join(b"10000\r\n" + SAMPLE_BLOCK + b"\r\n" for _ in range(3)) + b"0\r\n\r\n"
     chunked = world.front().request("POST", "/checksum", [("Transfer-Encoding", "chunked")], chunks)
-    _expect_checksum(chunked, hashlib.sha256(_BLOCK * 3).hexdigest(), small)
+    _expect_checksum(chunked, hashlib.sha256(SAMPLE_BLOCK * 3).hexdigest(), small)
     return f"{64 / known.seconds:.0f} MiB/s, {_expect_memory(world)}"
 
 
 def _blocks() -> Iterator[bytes]:
     for _ in range(TRANSFER_BYTES // 65536):
-        yield _BLOCK
+        yield SAMPLE_BLOCK
 
 
 def _expect_checksum(response: Response, sha256: str, size: int) -> None:

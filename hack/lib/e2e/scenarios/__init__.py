@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..suite import Group
 from . import (
-    exposure, ingress_status, install, leadership, lifecycle, main_job, outage, record_keeping, roles, selection,
-    shared_hosts,
+    exposure, ingress_status, install, leadership, lifecycle, main_job, outage, record_keeping, roles, rollouts,
+    selection, shared_hosts,
 )
 
 GROUPS = [
@@ -19,6 +19,7 @@ GROUPS = [
     Group("exposure", exposure.CHECKS),
     Group("leadership", leadership.CHECKS),
     Group("outage", outage.CHECKS),
+    Group("rollouts", rollouts.CHECKS),
     # Last: it looks back at what all the others made the agents do.
     Group("roles", roles.CHECKS),
 ]

@@ -1,16 +1,16 @@
-/// Any JSON, for what is passed on without being understood.
-enum JSONValue: Hashable, Sendable {
+/// Any JSON, for what is passed on without being understood: as much of it as goes through Foundation's and Yams' coders.
+package enum OpaqueJSON: Hashable, Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
     case number(Double)
     case string(String)
-    case array([JSONValue])
-    case object([String: JSONValue])
+    case array([OpaqueJSON])
+    case object([String: OpaqueJSON])
 }
 
-extension JSONValue: Codable {
-    init(from decoder: any Decoder) throws {
+extension OpaqueJSON: Codable {
+    package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {
             self = .null
@@ -22,14 +22,14 @@ extension JSONValue: Codable {
             self = .number(value)
         } else if let value = try? container.decode(String.self) {
             self = .string(value)
-        } else if let value = try? container.decode([JSONValue].self) {
+        } else if let value = try? container.decode([OpaqueJSON].self) {
             self = .array(value)
         } else {
-            self = .object(try container.decode([String: JSONValue].self))
+            self = .object(try container.decode([String: OpaqueJSON].self))
         }
     }
 
-    func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {
         case .null: try container.encodeNil()

@@ -1,0 +1,17 @@
+"""The table: groups of cases, in the order in which they run and are printed."""
+
+from __future__ import annotations
+
+from ..case import Case
+from . import (
+    bodies, characters, connections, fields, forwarding, heads, methods, origin, refusals, smuggling, streaming,
+    targets, upgrades,
+)
+
+GROUPS: dict[str, list[Case]] = {
+    module.TITLE: module.CASES
+    for module in (
+        smuggling, heads, characters, targets, methods, fields, forwarding, bodies, streaming, connections, origin,
+        refusals, upgrades,
+    )
+}
