@@ -2,21 +2,29 @@ import CoreMetrics
 import HTTPExchange
 import Telemetry
 
+/// Why the gateway did not send a request on, found before it went to a cluster; raw values are the failures' codes.
+enum RefusalReason: String, CaseIterable, Hashable, Sendable {
+    case badRequest = "bad_request"
+    case headerTooLarge = "header_too_large"
+    case targetTooLong = "target_too_long"
+    case versionNotSupported = "version_not_supported"
+    case noSuchHost = "no_such_host"
+    case noSuchPath = "no_such_path"
+    case clusterOffline = "cluster_offline"
+    case overloaded
+    case rateLimited = "rate_limited"
+}
+
 /// Requests that the gateway did not send on, by why; every series is there from the start.
 struct RefusalMetrics: Sendable {
-    /// The failures that are found before a request goes to a cluster.
-    static let refusals: [ExchangeFailure] = [
-        .badRequest(""), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost, .noSuchPath,
-        .clusterOffline, .overloaded, .rateLimited,
-    ]
-
-    private let counters: ReasonCounters
+    private let counters: EnumeratedCounters<RefusalReason>
 
     init(factory: any MetricsFactory = MetricsSystem.factory) {
-        counters = ReasonCounters(
-            "gateway_refused_requests_total", reasons: Self.refusals.map(\.code), factory: factory)
+        counters = EnumeratedCounters("gateway_refused_requests_total", factory: factory)
     }
 
     /// Counts it, if it is one of these.
-    func count(_ failure: ExchangeFailure) { counters.count(failure.code) }
+    func count(_ failure: ExchangeFailure) {
+        if let reason = RefusalReason(rawValue: failure.code) { counters.count(reason) }
+    }
 }
