@@ -45,6 +45,9 @@ package enum EdgeGatewayProgram {
             tunnelMetrics,
             CredentialWatcher(
                 files, since: unchanged, authenticator: authenticator, tls: tls, tunnels: authenticated,
+                changed: { [limit = settings.rateLimit] credentials in
+                    tunnels.limit(by: RateLimits(standard: limit, clusters: credentials.directory.rateLimits))
+                },
                 logger: logger),
             OperationsListener(
                 host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics,
@@ -85,6 +88,8 @@ package enum EdgeGatewayProgram {
         metrics.describe(.init("gateway_requests_total", help: "Requests answered, by cluster and status."))
         metrics.describe(
             .init("gateway_request_duration_seconds", help: "From a request's head to the end of its answer."))
+        metrics.describe(
+            .init("gateway_refused_requests_total", help: "Requests that were not sent on to a cluster, by reason."))
         metrics.describe(.init("gateway_active_routes", help: "Routes served, by cluster."))
         metrics.describe(.init("gateway_tunnel_health", help: "1 while a tunnel of the cluster is connected, else 0."))
         for (name, help) in [

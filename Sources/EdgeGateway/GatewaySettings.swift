@@ -47,6 +47,7 @@ package struct GatewaySettings: Sendable {
         case routeTTL = "route-ttl"
         case tunnelMemory = "tunnel-memory"
         case maxStreams = "max-streams"
+        case rateLimit = "rate-limit"
         case trustedProxies = "trusted-proxies"
         case stripRequestHeaders = "strip-request-headers"
         case shutdownGrace = "shutdown-grace"
@@ -85,6 +86,8 @@ package struct GatewaySettings: Sendable {
     package var tunnelMemory: Int
     /// The most streams a tunnel may have open.
     package var maxStreams: Int
+    /// The requests that a cluster may have which has no limit of its own in the clusters file.
+    package var rateLimit: RateLimit
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` fields are believed.
     package var trustedProxies: [CIDRBlock]
     /// Names of fields, in lower case, that are removed from requests.
@@ -127,6 +130,8 @@ package struct GatewaySettings: Sendable {
         routeTTL = try reader.duration(.routeTTL, default: .seconds(300), in: .seconds(1) ... .seconds(86_400))
         tunnelMemory = try reader.bytes(.tunnelMemory, default: 64 << 20, in: 1 << 20...16 << 30)
         maxStreams = try reader.int(.maxStreams, default: 1024, in: 1...1_000_000)
+        rateLimit =
+            try reader.value(.rateLimit, expected: RateLimit.expected) { RateLimit($0) } ?? .standard
         trustedProxies = try reader.cidrs(.trustedProxies)
         stripRequestHeaders = try reader.list(
             .stripRequestHeaders, expected: "a field name, and none of host, content-length and transfer-encoding",

@@ -14,6 +14,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     case tunnelLost
     /// The tunnel or the agent has no room for another stream.
     case overloaded
+    /// The cluster, or the route, has had as many requests as it may at this time.
+    case rateLimited
     /// The agent has not advertised what the gateway asked for.
     case notAdvertised
     case backendUnresolved
@@ -47,7 +49,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported: .protocolError
         case .noSuchHost, .noSuchPath, .notAdvertised: .notAdvertised
         case .clusterOffline, .tunnelLost, .internalError: .internalError
-        case .overloaded: .overloaded
+        case .overloaded, .rateLimited: .overloaded
         case .backendUnresolved: .backendUnresolved
         case .backendUnreachable: .backendUnreachable
         case .backendTimeout: .backendTimeout
@@ -63,6 +65,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .badRequest: 400
         case .noSuchHost, .noSuchPath: 404
         case .targetTooLong: 414
+        case .rateLimited: 429
         case .headerTooLarge: 431
         case .internalError: 500
         case .notAdvertised, .backendUnresolved, .backendUnreachable, .backendClosed, .backendInvalid: 502
@@ -84,6 +87,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .clusterOffline: "cluster_offline"
         case .tunnelLost: "tunnel_lost"
         case .overloaded: "overloaded"
+        case .rateLimited: "rate_limited"
         case .notAdvertised: "not_advertised"
         case .backendUnresolved: "backend_unresolved"
         case .backendUnreachable: "backend_unreachable"
@@ -107,6 +111,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .clusterOffline: "The cluster that serves this application is not connected. Try again shortly."
         case .tunnelLost: "The connection to the cluster was lost before the application answered."
         case .overloaded: "The connection to the cluster has as many requests as it can take. Try again shortly."
+        case .rateLimited: "The application has had as many requests as it may have at this time. Try again shortly."
         case .notAdvertised: "The cluster does not serve this host and path any more."
         case .backendUnresolved: "The name of the application's Service does not resolve in its cluster."
         case .backendUnreachable: "The application's Service does not accept connections."
@@ -118,11 +123,69 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         }
     }
 
+    /// What whoever runs the application, or made the request, can do about it; a sentence or two.
+    package var hint: String {
+        switch self {
+        case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported:
+            "Send the request in another form; the same one will fail again."
+        case .noSuchHost:
+            """
+            Check the spelling. If the application is yours, check that its Ingress exists (kubectl get ingress -A) and \
+            that its GatewayRoute is programmed (kubectl get gwr -A).
+            """
+        case .noSuchPath:
+            "Check the spelling. If the application is yours, check the paths of its Ingress (kubectl describe ingress)."
+        case .clusterOffline:
+            """
+            If the cluster is yours, check its network and its agent (kubectl logs -n pipeops-system \
+            deployment/pipeops-agent).
+            """
+        case .tunnelLost:
+            "The application may have acted on the request: repeat it only if that does no harm."
+        case .overloaded, .rateLimited: "Send fewer requests at a time."
+        case .notAdvertised:
+            "If the application is yours, check its Ingress and its GatewayRoute (kubectl describe gwr)."
+        case .backendUnresolved:
+            "If the application is yours, check that its Service exists (kubectl get service)."
+        case .backendUnreachable:
+            """
+            If the application is yours, check that its pods are ready and listen on the Service's port (kubectl get \
+            endpointslices).
+            """
+        case .backendTimeout, .idleTimeout:
+            """
+            If the application is yours and needs longer, set the annotation gateway.pipeops.io/response-timeout or \
+            gateway.pipeops.io/idle-timeout of its Ingress.
+            """
+        case .backendClosed, .backendInvalid:
+            "If the application is yours, check its log (kubectl logs)."
+        case .internalError: "If it goes on, tell whoever runs the gateway, with the number of the request."
+        }
+    }
+
+    /// The type of error in `Proxy-Status` (RFC 9209 §2.3).
+    package var proxyError: String {
+        switch self {
+        case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported: "http_request_error"
+        case .noSuchHost, .noSuchPath, .notAdvertised: "destination_not_found"
+        case .clusterOffline: "destination_unavailable"
+        case .tunnelLost, .backendClosed: "connection_terminated"
+        case .overloaded: "connection_limit_reached"
+        case .rateLimited: "http_request_denied"
+        case .backendUnresolved: "dns_error"
+        case .backendUnreachable: "connection_refused"
+        case .backendTimeout: "http_response_timeout"
+        case .backendInvalid: "http_protocol_error"
+        case .idleTimeout: "connection_read_timeout"
+        case .internalError: "proxy_internal_error"
+        }
+    }
+
     /// Seconds after which another try makes sense, where one does.
     package var retryAfter: Int? {
         switch self {
         case .clusterOffline, .tunnelLost: 5
-        case .overloaded: 1
+        case .overloaded, .rateLimited: 1
         default: nil
         }
     }

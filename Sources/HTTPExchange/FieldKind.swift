@@ -16,6 +16,8 @@ package enum FieldKind: Hashable, Sendable {
     case forwardedHost
     /// What else a client may claim about how it came: `Forwarded`, `X-Real-IP`, other `X-Forwarded-…`.
     case forwarding
+    /// `X-Request-Id`, which names the request.
+    case requestID
 
     /// By length first: most names are decided without looking at their bytes.
     package init(_ name: UnsafeRawBufferPointer) {
@@ -26,6 +28,7 @@ package enum FieldKind: Hashable, Sendable {
         case 7: self = isNamed("upgrade") ? .hopByHop : .other
         case 9: self = isNamed("x-real-ip") || isNamed("forwarded") ? .forwarding : .other
         case 10: self = isNamed("connection") ? .connection : isNamed("keep-alive") ? .hopByHop : .other
+        case 12: self = isNamed("x-request-id") ? .requestID : Self.forwarded(name)
         case 14: self = isNamed("content-length") ? .contentLength : Self.forwarded(name)
         case 15: self = isNamed("x-forwarded-for") ? .forwardedFor : Self.forwarded(name)
         case 16:

@@ -20,18 +20,21 @@ package struct ForwardingPolicy: Sendable {
     ///   - isTrusted: whether that peer is a proxy whose forwarding fields are believed.
     ///   - scheme: `http` or `https`, of that connection.
     ///   - authority: the `Host` field the client sent.
+    ///   - requestID: the request's name; the client's own passes where it stands, any other takes its place.
     ///   - routeStrips: names the route asks to remove, as `FieldKind.folded` returns them.
     package func requestFields(
         _ fields: HeaderFields, client: String, isTrusted: Bool, scheme: String, authority: String,
-        routeStrips: Set<String> = []
+        requestID: RequestID, routeStrips: Set<String> = []
     ) -> HeaderFields {
         let strips = !strippedRequestFields.isEmpty || !routeStrips.isEmpty
         var result = HopByHop.removed(from: fields) { field, kind in
             if Self.isReplaced(field, kind, isTrusted: isTrusted) { return true }
+            if kind == .requestID, !requestID.isClients { return true }
             guard strips else { return false }
             let name = FieldKind.folded(field.nameText)
             return strippedRequestFields.contains(name) || routeStrips.contains(name)
         }
+        if !requestID.isClients { result.add(name: "X-Request-Id", value: requestID.text) }
         guard isTrusted else {
             result.add(name: "X-Forwarded-For", value: client)
             result.add(name: "X-Forwarded-Proto", value: scheme)

@@ -46,8 +46,8 @@ struct AgentOptions: ParsableArguments {
         help: .init(
             """
             A YAML or JSON file with the clusters that may connect: clusters: [{uuid: …, tokenSHA256: hex}]; \
-            tokenSHA256 may be a list, and hostnames: […] limits what a cluster may serve. Read again when it \
-            changes. Required, unless --jwks-file. [PIPEOPS_GATEWAY_CLUSTERS_FILE]
+            tokenSHA256 may be a list, hostnames: […] limits what a cluster may serve, and rateLimit how many \
+            requests it may have. Read again when it changes. Required, unless --jwks-file. [PIPEOPS_GATEWAY_CLUSTERS_FILE]
             """,
             valueName: "file"))
     var clustersFile: String?
@@ -192,6 +192,16 @@ struct LimitOptions: ParsableArguments {
 
     @Option(
         help: .init(
+            """
+            Requests per second that a cluster may have and, behind a colon, how many at once; or off. Beyond it \
+            requests are answered 429. rateLimit in the clusters file says otherwise for one cluster. \
+            Default: 100:1000. [PIPEOPS_GATEWAY_RATE_LIMIT]
+            """,
+            valueName: "rate:burst"))
+    var rateLimit: String?
+
+    @Option(
+        help: .init(
             "How long open requests may take to end after SIGTERM. Default: 30s. [PIPEOPS_GATEWAY_SHUTDOWN_GRACE]",
             valueName: "duration"))
     var shutdownGrace: String?
@@ -292,6 +302,7 @@ extension GatewayCommand {
         case .routeTTL: limits.routeTTL
         case .tunnelMemory: limits.tunnelMemory
         case .maxStreams: limits.maxStreams
+        case .rateLimit: limits.rateLimit
         case .trustedProxies: Self.joined(front.trustedProxies)
         case .stripRequestHeaders: Self.joined(front.stripRequestHeaders)
         case .shutdownGrace: limits.shutdownGrace

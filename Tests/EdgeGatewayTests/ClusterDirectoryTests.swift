@@ -93,9 +93,29 @@ struct ClusterDirectoryTests {
             "clusters: [{uuid: a, tokenSHA256: \(foo), hostnames: []}, {uuid: a, tokenSHA256: \(bar)}]",
             "clusters[1].hostnames"
         ),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo), rateLimit: fast}]", "clusters[0].rateLimit must be off, or"),
+        ("clusters: [{uuid: a, tokenSHA256: \(foo), rateLimit: }]", "clusters[0].rateLimit"),
+        (
+            "clusters: [{uuid: a, tokenSHA256: \(foo), rateLimit: 5}, {uuid: a, tokenSHA256: \(bar), rateLimit: 6}]",
+            "clusters[1].rateLimit is another"
+        ),
         ("clusters: []\nrevoke: []", "revoke is not known"),
         ("clusters: []\nrevoked: [a.b]", "revoked[0]"),
     ]
+
+    @Test("a cluster may have a limit of its own, written as a number or as rate and burst, or none")
+    func rateLimits() throws {
+        let entries = [
+            ("a", Self.foo, "50:500"), ("b", Self.bar, "7"), ("c", String(repeating: "0", count: 64), "off"),
+        ]
+        .map { "{uuid: \($0), tokenSHA256: \($1), rateLimit: \($2)}" }
+        let directory = try ClusterDirectory(
+            text: "clusters: [\(entries.joined(separator: ", "))]", path: "/etc/clusters.yaml")
+        #expect(
+            directory.rateLimits == [
+                "a": .requests(rate: 50, burst: 500), "b": .requests(rate: 7, burst: 70), "c": .off,
+            ])
+    }
 
     @Test("each defect is one line that names the file and the entry", arguments: defects)
     func defect(text: String, names: String) {

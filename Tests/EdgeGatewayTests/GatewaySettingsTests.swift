@@ -35,6 +35,7 @@ struct GatewaySettingsTests {
         #expect(settings.routeTTL == .seconds(300))
         #expect(settings.tunnelMemory == 64 * 1024 * 1024)
         #expect(settings.maxStreams == 1024)
+        #expect(settings.rateLimit == .requests(rate: 100, burst: 1000))
         #expect(settings.trustedProxies.isEmpty)
         #expect(settings.stripRequestHeaders.isEmpty)
         #expect(settings.shutdownGrace == .seconds(30))
@@ -113,6 +114,7 @@ struct GatewaySettingsTests {
             (.agentTLSCertificate, "/no/file"), (.agentTLSKey, "/no/file"), (.agentPlaintext, "perhaps"),
             (.gatewayDomain, "*.x"), (.responseTimeout, "30"), (.idleTimeout, "0s"), (.heartbeatInterval, "1ms"),
             (.heartbeatInterval, "2h"), (.routeTTL, "5s"), (.tunnelMemory, "64MB"), (.maxStreams, "-1"),
+            (.rateLimit, "fast"), (.rateLimit, "0"),
             (.trustedProxies, "10.0.0.1/8"), (.stripRequestHeaders, "host"), (.stripRequestHeaders, "a b"),
             (.canaryInterval, "50ms"), (.canaryInterval, "5"), (.warmUp, "1h"), (.reusePort, "perhaps"),
             (.shutdownGrace, "x"), (.instanceID, "a b"), (.logFormat, "xml"), (.logLevel, "loud"),

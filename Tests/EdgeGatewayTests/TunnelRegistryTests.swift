@@ -1,5 +1,6 @@
 import NIOCore
 import NIOEmbedded
+import Telemetry
 import TestSupport
 import Testing
 import TunnelProtocol
@@ -106,9 +107,66 @@ struct TunnelRegistryTests {
         registry.remove("2", of: "a")
         #expect(registry.chosen(for: "a", on: EmbeddedEventLoop()) == nil)
     }
+
+    @Test("since when a cluster is offline counts from its last tunnel's end, until one is back")
+    func offlineSince() throws {
+        let registry = TunnelRegistry()
+        registry.add(try tunnel("1"), of: "a")
+        registry.add(try tunnel("2"), of: "a")
+        registry.remove("1", of: "a", now: .init(milliseconds: 1))
+        #expect(registry.offlineSince("a") == nil)
+        registry.remove("2", of: "a", now: .init(milliseconds: 2))
+        registry.remove("2", of: "a", now: .init(milliseconds: 3))
+        #expect(registry.offlineSince("a") == .init(milliseconds: 2))
+        #expect(registry.offlineSince("b") == nil)
+        registry.add(try tunnel("3"), of: "a")
+        #expect(registry.offlineSince("a") == nil)
+    }
+
+    @Test("each cluster has a bucket of its own, and a request that is tried again counts once")
+    func limited() throws {
+        let registry = TunnelRegistry()
+        registry.add(try tunnel("1"), of: "a")
+        registry.limit(by: RateLimits(standard: .requests(rate: 1, burst: 2), clusters: ["c": .off]))
+        registry.add(try tunnel("2"), of: "b")
+        registry.add(try tunnel("3"), of: "c")
+        let now = NIODeadline.now() + .hours(1)
+        for cluster in ["a", "b"] {
+            #expect((0..<3).map { _ in registry.limits(cluster, at: now) } == [false, false, true])
+            #expect(!registry.limits(cluster, at: now, avoiding: "1"))
+            #expect(!registry.limits(cluster, at: now + .seconds(1)))
+            #expect(registry.limits(cluster, at: now + .seconds(1)))
+        }
+        for _ in 0..<100 { #expect(!registry.limits("c", at: now)) }
+        #expect(!registry.limits("nobody", at: now))
+        registry.limit(by: RateLimits())
+        #expect(!registry.limits("a", at: now))
+    }
+
+    @Test("dialling anew fills no bucket")
+    func limitedAcrossTunnels() throws {
+        let registry = TunnelRegistry()
+        registry.limit(by: RateLimits(standard: .requests(rate: 1, burst: 1000)))
+        registry.add(try tunnel("1"), of: "a")
+        let now = NIODeadline.now()
+        for _ in 0..<1000 { #expect(!registry.limits("a", at: now)) }
+        #expect(registry.limits("a", at: now))
+        registry.remove("1", of: "a")
+        registry.add(try tunnel("2"), of: "a")
+        #expect(registry.limits("a", at: now))
+    }
 }
 
 extension TunnelRegistry {
+    /// Whether a request that comes at this time meets a limit.
+    fileprivate func limits(_ cluster: String, at now: NIODeadline, avoiding: String? = nil) -> Bool {
+        if case .limited = choose(for: cluster, on: EmbeddedEventLoop(), avoiding: avoiding, now: now) {
+            true
+        } else {
+            false
+        }
+    }
+
     /// The id of the tunnel that is chosen.
     fileprivate func chosen(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> String? {
         if case .tunnel(let tunnel) = choose(for: cluster, on: loop, avoiding: avoiding) { tunnel.id } else { nil }

@@ -46,9 +46,10 @@ struct HTTPFidelityTests {
                 ])
             let head = try #require(seen.value)
             #expect(head.startLine == "GET / HTTP/1.1")
+            let id = try #require(head["X-Request-Id"].first)
             #expect(
                 head.lines() == [
-                    "Host: App.test:8080", "X-B: 2", "X-A: 1", "X-Forwarded-For: 127.0.0.1",
+                    "Host: App.test:8080", "X-B: 2", "X-A: 1", "X-Request-Id: \(id)", "X-Forwarded-For: 127.0.0.1",
                     "X-Forwarded-Proto: http", "X-Forwarded-Host: App.test:8080", "TE: trailers",
                 ])
         }

@@ -79,6 +79,7 @@ struct UpgradeTests {
             #expect(request["Upgrade"] == ["websocket"])
             let own: Set = [
                 "host", "connection", "upgrade", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
+                "x-request-id",
             ]
             #expect(
                 request.lines(without: own) == [

@@ -10,7 +10,7 @@ struct ExchangeFailureTests {
         .badRequest("it says \"a\\b\"\nand more"), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost,
         .noSuchPath, .clusterOffline,
         .tunnelLost, .overloaded, .notAdvertised, .backendUnresolved, .backendUnreachable, .backendTimeout,
-        .backendClosed, .backendInvalid, .idleTimeout, .internalError,
+        .backendClosed, .backendInvalid, .idleTimeout, .internalError, .rateLimited,
     ]
 
     @Test("Codes are distinct snake_case names")
@@ -48,7 +48,7 @@ struct ExchangeFailureTests {
     func statuses() {
         #expect(
             Self.all.map(\.status) == [
-                400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500,
+                400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500, 429,
             ])
     }
 
@@ -72,7 +72,7 @@ struct ExchangeFailureTests {
     @Test("Only what passes by itself is to be tried again")
     func retries() {
         let retried = Self.all.filter { $0.retryAfter != nil }
-        #expect(retried == [.clusterOffline, .tunnelLost, .overloaded])
-        #expect(retried.allSatisfy { $0.status == 503 })
+        #expect(retried == [.clusterOffline, .tunnelLost, .overloaded, .rateLimited])
+        #expect(retried.map(\.status) == [503, 503, 503, 429])
     }
 }

@@ -8,12 +8,15 @@ struct ForwardingTests {
 
     private func forwarded(
         _ fields: HeaderFields, isTrusted: Bool = false, policy: ForwardingPolicy = ForwardingPolicy(),
-        routeStrips: Set<String> = []
+        requestID: RequestID? = nil, routeStrips: Set<String> = []
     ) -> [String] {
-        lines(
+        var source = RequestIDSource()
+        // The client's own, so that most of these tests see no other field than those they are about.
+        let client = source.id(for: ["X-Request-Id": "r1"])
+        return lines(
             policy.requestFields(
                 fields, client: "203.0.113.9", isTrusted: isTrusted, scheme: "https", authority: "a.com:8443",
-                routeStrips: routeStrips))
+                requestID: requestID ?? client, routeStrips: routeStrips))
     }
 
     private let added = [
@@ -108,5 +111,17 @@ struct ForwardingTests {
         #expect(forwarded(fields, policy: policy, routeStrips: ["cookie"]) == ["Accept: z"] + added)
         let secret = ForwardingPolicy(strippedRequestFields: ["X_Auth-Token"])
         #expect(forwarded(["X-Auth-Token": "1", "x_auth_token": "2"], policy: secret) == added)
+    }
+
+    @Test("The request's name is the client's where it gave a sound one, else the gateway's, and only one")
+    func requestID() {
+        var source = RequestIDSource()
+        let given: HeaderFields = ["A": "1", "x-request-id": "abc-1", "B": "2"]
+        let kept = source.id(for: given)
+        #expect(kept.text == "abc-1")
+        #expect(forwarded(given, requestID: kept) == ["A: 1", "x-request-id: abc-1", "B: 2"] + added)
+        let forged: HeaderFields = ["A": "1", "X-Request-Id": "<b>"]
+        let made = source.id(for: forged)
+        #expect(forwarded(forged, requestID: made) == ["A: 1", "X-Request-Id: \(made.text)"] + added)
     }
 }

@@ -59,7 +59,8 @@ class Gateway:
         ports = Ports(prefer_documented=False)
         self.front_port, self.tunnel_port, admin_port = ports.free(0), ports.free(0), ports.free(0)
         self._processes = Processes(files)
-        options = {"heartbeat-interval": "200ms", "shutdown-grace": "5s", "log-level": "debug", **settings}
+        options = {"heartbeat-interval": "200ms", "shutdown-grace": "5s", "log-level": "debug",
+                   "rate-limit": "off", **settings}
         self.program: Program = self._processes.start(
             "gateway",
             [

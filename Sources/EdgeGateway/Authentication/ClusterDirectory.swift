@@ -11,6 +11,8 @@ import Yams
 ///     tokenSHA256: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 ///     # Names the cluster may serve beside its own; all, if this is absent.
 ///     hostnames: [shop.example.com, "*.apps.example.com"]
+///     # Requests per second, and at once; or off. What the setting rate-limit says, if this is absent.
+///     rateLimit: 50:500
 /// # Clusters that no token and no certificate admits.
 /// revoked: []
 /// ```
@@ -27,6 +29,8 @@ package struct ClusterDirectory: Sendable {
     private var grants: [TokenDigest: Grant] = [:]
     private var clusters: [String: Grant] = [:]
     private var revoked: Set<String> = []
+    /// Of the clusters that have limits of their own.
+    package private(set) var rateLimits: [String: RateLimit] = [:]
 
     private init() {}
 
@@ -64,6 +68,14 @@ package struct ClusterDirectory: Sendable {
             }
             guard clusters.updateValue(grant, forKey: uuid).map({ $0 == grant }) ?? true else {
                 throw Self.error(path, "clusters[\(index)].hostnames are others than those of \(uuid) above")
+            }
+            if let text = entry.rateLimit {
+                guard let limit = RateLimit(text) else {
+                    throw Self.error(path, "clusters[\(index)].rateLimit must be \(RateLimit.expected)")
+                }
+                guard rateLimits.updateValue(limit, forKey: uuid).map({ $0 == limit }) ?? true else {
+                    throw Self.error(path, "clusters[\(index)].rateLimit is another than that of \(uuid) above")
+                }
             }
             for text in entry.tokens {
                 guard let digest = TokenDigest(hex: text) else {
@@ -136,8 +148,9 @@ package struct ClusterDirectory: Sendable {
         var uuid: String
         var tokens: [String]
         var hostnames: [String]?
+        var rateLimit: String?
 
-        enum CodingKeys: String, CodingKey, CaseIterable { case uuid, tokenSHA256, hostnames }
+        enum CodingKeys: String, CodingKey, CaseIterable { case uuid, tokenSHA256, hostnames, rateLimit }
 
         init(from decoder: any Decoder) throws {
             try UnknownField.refuse(in: decoder, but: CodingKeys.self)
@@ -149,6 +162,7 @@ package struct ClusterDirectory: Sendable {
                 tokens = [try fields.decode(String.self, forKey: .tokenSHA256)]
             }
             // A field without a value is no list: it must not allow everything.
+            if fields.contains(.rateLimit) { rateLimit = try fields.decode(String.self, forKey: .rateLimit) }
             if fields.contains(.hostnames) { hostnames = try fields.decode([String].self, forKey: .hostnames) }
         }
     }

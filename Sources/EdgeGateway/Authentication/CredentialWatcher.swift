@@ -8,6 +8,7 @@ package struct CredentialWatcher: Service {
     private let authenticator: TunnelAuthenticator
     private let tls: AgentTLS?
     private let tunnels: AuthenticatedTunnels
+    private let changed: @Sendable (Credentials) -> Void
     private let interval: Duration
     private let logger: Logger
 
@@ -21,16 +22,19 @@ package struct CredentialWatcher: Service {
     /// - Parameters:
     ///   - start: made before the credentials of the authenticator were read.
     ///   - tls: nil for plain text.
+    ///   - changed: called with what was read last, at first and whenever it is read again.
     ///   - interval: between two looks at the files and the tunnels.
     package init(
         _ files: CredentialFiles, since start: Start, authenticator: TunnelAuthenticator, tls: AgentTLS?,
-        tunnels: AuthenticatedTunnels, interval: Duration = .seconds(1), logger: Logger
+        tunnels: AuthenticatedTunnels, changed: @escaping @Sendable (Credentials) -> Void = { _ in },
+        interval: Duration = .seconds(1), logger: Logger
     ) {
         self.files = files
         watches = start.watches
         self.authenticator = authenticator
         self.tls = tls
         self.tunnels = tunnels
+        self.changed = changed
         self.interval = interval
         self.logger = logger
     }
@@ -41,6 +45,7 @@ package struct CredentialWatcher: Service {
         await cancelWhenGracefulShutdown {
             var watches = watches
             report(skippedBy: authenticator.credentials)
+            changed(authenticator.credentials)
             while (try? await Task.sleep(for: interval)) != nil {
                 for index in watches.indices where watches[index].watch.hasChanged() {
                     await reload(watches[index].source)
@@ -59,6 +64,7 @@ package struct CredentialWatcher: Service {
                 var credentials = authenticator.credentials
                 try await files.read(source, into: &credentials)
                 authenticator.replace(credentials)
+                changed(credentials)
                 if source == .keys { report(skippedBy: credentials) }
             }
             authenticator.metrics.reloaded(source)

@@ -23,6 +23,8 @@ package struct AccessRecord: Sendable {
     package var failureDetail: String?
     package var client: String
     package var tunnel: String?
+    /// `X-Request-Id`, as the application saw it.
+    package var requestID = ""
     /// When the request was over.
     var time = LogTimestamp(milliseconds: 0)
 }
@@ -131,6 +133,7 @@ package struct AccessLog: Service {
             lines?.add("host", record.host)
             lines?.add("method", record.method)
             lines?.add("path", record.path)
+            if !record.requestID.isEmpty { lines?.add("request_id", record.requestID) }
             lines?.add("status", Int(record.status))
             if let tunnel = record.tunnel { lines?.add("tunnel", tunnel) }
             lines?.end()

@@ -30,7 +30,7 @@ package struct FrontDoor: Service {
         self.listen = listen
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
-            scheme: "http", keepAlive: .seconds(75))
+            refusals: RefusalMetrics(), scheme: "http", keepAlive: .seconds(75))
         self.drain = drain
         self.reusePort = reusePort
         self.opens = opens

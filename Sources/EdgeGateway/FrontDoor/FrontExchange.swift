@@ -17,7 +17,14 @@ final class FrontExchange: StreamReceiver {
     private(set) var head: RequestHead?
     /// The protocol that the client wants to switch to (RFC 9110 §7.8).
     let upgrade: String?
+    let requestID: RequestID
     private let hasRequestBody: Bool
+    /// What the client sent, kept for the answer to a failure as long as there may be one.
+    private var asked: HeaderFields?
+    /// Who found out what failed.
+    private var finder = FailedRequest.Hop.gateway
+    /// The limit that the request met.
+    var quota: ExceededQuota?
 
     /// Kept alive: events of a tunnel on another event loop may still come when the connection is gone.
     private let handler: ProxyHandler
@@ -43,28 +50,33 @@ final class FrontExchange: StreamReceiver {
     private var toClient = WebSocketBoundary()
 
     /// - Parameter hasBody: whether the framing says that a body follows the head.
-    init(_ request: HTTP1Request, hasBody: Bool, client: String, handler: ProxyHandler) {
+    init(_ request: HTTP1Request, id: RequestID, hasBody: Bool, client: String, handler: ProxyHandler) {
         self.handler = handler
+        requestID = id
+        asked = request.fields
         isHTTP11 = request.version == .http11
         clientKeepsAlive = request.version.keepsAlive(request.fields)
         hasRequestBody = hasBody
         // Beside a body nobody could tell its end from where the other protocol begins.
         upgrade = hasBody ? nil : request.upgrade
         record = AccessRecord(host: "", path: "", method: request.method, status: 0, duration: .zero, client: client)
+        record.requestID = id.text
         let now = NIODeadline.now()
         started = now
         machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: now, timeouts: .init())
     }
 
     /// For a request that cannot be read, to be failed at once.
-    init(unreadable error: HTTP1Error, client: String, handler: ProxyHandler) {
+    init(unreadable error: HTTP1Error, id: RequestID, client: String, handler: ProxyHandler) {
         self.handler = handler
+        requestID = id
         isHTTP11 = true
         clientKeepsAlive = false
         hasRequestBody = true
         upgrade = nil
         record = AccessRecord(host: "", path: "", method: "", status: 0, duration: .zero, client: client)
         record.failureDetail = "\(error)"
+        record.requestID = id.text
         let now = NIODeadline.now()
         started = now
         machine = ExchangeStateMachine(requestEnded: false, now: now, timeouts: .init())
@@ -169,6 +181,7 @@ final class FrontExchange: StreamReceiver {
         case .trailers(let fields): respond(trailers: fields)
         case .reset(let code, let detail):
             record.failureDetail = detail
+            finder = .agent
             let failure = ExchangeFailure(code)
             // Of an agent's replicas one may know a new route a moment before the others.
             if code.wasNeverProcessed, retryElsewhere(otherwise: failure) { return }
@@ -211,6 +224,7 @@ final class FrontExchange: StreamReceiver {
         hasRetried = true
         stream = nil
         handler.forward(self, cluster: cluster, avoiding: record.tunnel, otherwise: failure)
+        finder = .gateway
         guard !machine.isOver, hasRequestBody else {
             handler.holdRequest(false)
             return true
@@ -262,6 +276,7 @@ final class FrontExchange: StreamReceiver {
             record.status = head.status
             owed += answer.fields.heldBytes
             self.head = nil
+            asked = nil
             replay.giveUp()
             // The protocol that was offered is declined: nothing follows the request.
             if upgrade != nil { stream?.send(ByteBuffer(), endStream: true) }
@@ -284,6 +299,7 @@ final class FrontExchange: StreamReceiver {
         record.status = 101
         owed += answer.fields.heldBytes
         head = nil
+        asked = nil
         replay.giveUp()
         isUpgraded = true
         clientKeepsAlive = false
@@ -429,7 +445,15 @@ final class FrontExchange: StreamReceiver {
     }
 
     private func answer(_ failure: ExchangeFailure) {
-        let answer = FailureAnswer(failure)
+        var request = FailedRequest()
+        if let asked { request.format = FailureFormat(acceptedBy: asked) }
+        request.hop = finder
+        request.host = record.host
+        request.requestID = requestID.text
+        request.quota = quota
+        if finder == .gateway { handler.refusals.count(failure) }
+        if failure == .clusterOffline { request.offlineSince = record.cluster.flatMap(handler.offlineSince) }
+        let answer = FailureAnswer(failure, to: request)
         // What is ambiguous once is not trusted to have ended where it seems to.
         let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded && answer.status != 400
         handler.gather { output in
@@ -468,25 +492,6 @@ final class FrontExchange: StreamReceiver {
 
 @available(*, unavailable)
 extension FrontExchange: Sendable {}
-
-/// What was sent of a request's body, while it is little enough to be kept for another try.
-struct RequestReplay {
-    /// As much as may be sent before the agent grants credit.
-    private static let most = FrameLimits.initialRequestCredit
-
-    /// All that was sent; `nil` once it was too much, or is not needed any more.
-    private(set) var body: ByteBuffer? = ByteBuffer()
-
-    mutating func sent(_ bytes: ByteBuffer) {
-        guard var kept = body else { return }
-        body = nil
-        guard kept.readableBytes + bytes.readableBytes <= Self.most else { return }
-        kept.writeImmutableBuffer(bytes)
-        body = kept
-    }
-
-    mutating func giveUp() { body = nil }
-}
 
 extension ResetCode {
     /// Whether the agent says that it has done nothing about the request.

@@ -12,6 +12,7 @@ struct ProxyContext: Sendable {
     var policy: ForwardingPolicy
     var trustedProxies: [CIDRBlock]
     var accessLog: AccessLog
+    var refusals: RefusalMetrics
     /// `http` or `https`.
     var scheme: String
     /// How long a connection may stay without a request.
@@ -40,6 +41,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var reader = HTTP1RequestReader()
     private var writer = BurstWriter()
     private var exchange: FrontExchange?
+    private var requestIDs = RequestIDSource()
     private var client = "unknown"
     private var isTrusted = false
     /// The exchange wants no more of the request for now.
@@ -187,7 +189,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// What the client sends cannot be understood, and so nothing that follows either.
     private func refuse(_ error: HTTP1Error) {
         guard let exchange else {
-            let exchange = FrontExchange(unreadable: error, client: client, handler: self)
+            let exchange = FrontExchange(
+                unreadable: error, id: requestIDs.make(), client: client, handler: self)
             self.exchange = exchange
             return exchange.fail(error.failure)
         }
@@ -198,7 +201,7 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     private func start(_ request: HTTP1Request) {
         let exchange = FrontExchange(
-            request, hasBody: reader.expectsBody, client: client, handler: self)
+            request, id: requestIDs.id(for: request.fields), hasBody: reader.expectsBody, client: client, handler: self)
         self.exchange = exchange
         do throws(ExchangeFailure) {
             let target = try RequestTarget(request)
@@ -211,9 +214,13 @@ final class ProxyHandler: ChannelDuplexHandler {
             case .noSuchPath: throw .noSuchPath
             }
             exchange.record.cluster = route.cluster
+            if let limiter = route.limiter, let quota = limiter.refusal(now: exchange.started) {
+                exchange.quota = quota
+                throw .rateLimited
+            }
             let fields = shared.policy.requestFields(
                 request.fields, client: client, isTrusted: isTrusted, scheme: shared.scheme,
-                authority: target.authority, routeStrips: route.strippedRequestFields)
+                authority: target.authority, requestID: exchange.requestID, routeStrips: route.strippedRequestFields)
             exchange.start(
                 RequestHead(
                     method: request.method, authority: target.authority, target: target.target,
@@ -236,14 +243,20 @@ final class ProxyHandler: ChannelDuplexHandler {
         guard let context, let head = exchange.head else { return }
         let loop = context.eventLoop
         let tunnel: ConnectedTunnel
-        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding) {
+        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding, now: exchange.started) {
         case .tunnel(let chosen): tunnel = chosen
         case .full: return exchange.fail(.overloaded)
+        case .limited(let quota):
+            exchange.quota = quota
+            return exchange.fail(.rateLimited)
         case .none: return exchange.fail(failure)
         }
         exchange.record.tunnel = tunnel.id
         exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.keepsStreamOpen, receiver: exchange, on: loop))
     }
+
+    /// Since when the cluster has had no tunnel, where that is known.
+    func offlineSince(_ cluster: String) -> String? { shared.tunnels.offlineSince(cluster).map { "\($0)" } }
 
     // MARK: The exchange's wishes
 
@@ -378,6 +391,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     }
 
     var eventLoop: (any EventLoop)? { context?.eventLoop }
+    var refusals: RefusalMetrics { shared.refusals }
     /// Whether the connection can carry another request, as far as the gateway is concerned.
     var keepsAlive: Bool { !isDraining }
 

@@ -12,6 +12,8 @@ package struct ServedRoute: Sendable {
     package var strippedRequestFields: Set<String>
     /// The gateway's timeouts, or those of the annotations `gateway.pipeops.io/response-timeout` and `…/idle-timeout`.
     package var timeouts: ExchangeStateMachine.Timeouts
+    /// How many requests it may have beside what its cluster may, by the annotation `gateway.pipeops.io/rate-limit`.
+    package var limiter: RouteLimiter?
 
     init(_ entry: HostnameClaims.Entry, defaults: ExchangeStateMachine.Timeouts) {
         cluster = entry.cluster
@@ -20,6 +22,7 @@ package struct ServedRoute: Sendable {
         strippedRequestFields = Set(
             names.split { $0 == "," || $0 == " " }.map { FieldKind.folded(String($0)) }
                 .filter { $0 != "content-length" && $0 != "transfer-encoding" })
+        limiter = annotations["gateway.pipeops.io/rate-limit"].flatMap { RateLimit($0) }.flatMap { RouteLimiter($0) }
         timeouts = defaults
         if let time = Self.time(annotations["gateway.pipeops.io/response-timeout"]) { timeouts.response = time }
         if let time = Self.time(annotations["gateway.pipeops.io/idle-timeout"]) { timeouts.idle = time }

@@ -1,6 +1,8 @@
+package import HTTPExchange
 import Metrics
 package import NIOCore
 import Synchronization
+package import Telemetry
 package import TunnelTransport
 
 /// A tunnel that is ready for streams.
@@ -25,11 +27,31 @@ package struct ConnectedTunnel: Sendable {
 
 /// The tunnels of this instance by cluster, read synchronously by the data path.
 package final class TunnelRegistry: Sendable {
+    private struct Cluster {
+        /// At least one.
+        var tunnels: [ConnectedTunnel]
+        /// `nil` where its requests are not limited.
+        var bucket: TokenBucket?
+    }
+
+    /// A cluster without tunnels.
+    private struct Gone {
+        /// When the last one went.
+        var since: LogTimestamp
+        /// So that a cluster does not get a full one by dialling anew.
+        var bucket: TokenBucket?
+    }
+
     private struct State {
-        var tunnels: [String: [ConnectedTunnel]] = [:]
+        var clusters: [String: Cluster] = [:]
+        var gone = RecentlyGone<Gone>(least: TunnelRegistry.leastGone)
+        var limits = RateLimits()
         /// Moves on with every choice, so that equal tunnels share the load.
         var turn = 0
     }
+
+    /// How many clusters without a tunnel are remembered, at least.
+    private static let leastGone = 5000
 
     private let state = Mutex(State())
 
@@ -41,16 +63,28 @@ package final class TunnelRegistry: Sendable {
         case tunnel(ConnectedTunnel)
         /// There are tunnels, and each has as many streams as it may.
         case full
+        /// The cluster has had as many requests as it may.
+        case limited(ExceededQuota)
         case none
     }
 
     /// The tunnel of the cluster that is to carry the next request of a connection on the given event loop, as
     /// `TunnelChoice` decides; of equally busy ones each in its turn.
     ///
-    /// - Parameter avoiding: a tunnel that has just refused, or failed.
-    package func choose(for cluster: String, on loop: any EventLoop, avoiding: String? = nil) -> Chosen {
+    /// - Parameters:
+    ///   - avoiding: a tunnel that has just refused, or failed; then the request counts no second time.
+    ///   - now: when the request came.
+    package func choose(
+        for cluster: String, on loop: any EventLoop, avoiding: String? = nil, now: NIODeadline = .now()
+    ) -> Chosen {
         state.withLock { state in
-            guard let all = state.tunnels[cluster] else { return .none }
+            guard let place = state.clusters.index(forKey: cluster) else { return .none }
+            if avoiding == nil, let wait = state.clusters.values[place].bucket?.take(now: now),
+                let bucket = state.clusters.values[place].bucket
+            {
+                return .limited(bucket.quota(of: "cluster", after: wait))
+            }
+            let all = state.clusters.values[place].tunnels
             state.turn &+= 1
             let start = Int(UInt(bitPattern: state.turn) % UInt(all.count))
             var choice = TunnelChoice()
@@ -74,7 +108,7 @@ package final class TunnelRegistry: Sendable {
 
     /// Any tunnel of the cluster.
     package func first(of cluster: String) -> ConnectedTunnel? {
-        state.withLock { $0.tunnels[cluster]?.first }
+        state.withLock { $0.clusters[cluster]?.tunnels.first }
     }
 
     /// Puts a tunnel into the rotation, in place of an older one of the same agent and number: an agent dials that
@@ -84,32 +118,58 @@ package final class TunnelRegistry: Sendable {
     @discardableResult
     package func add(_ tunnel: ConnectedTunnel, of cluster: String) -> [ConnectedTunnel] {
         let (superseded, count) = state.withLock { state in
-            var all = state.tunnels[cluster] ?? []
+            var all = state.clusters[cluster]?.tunnels ?? []
             let superseded = all.filter { tunnel.takesThePlace(of: $0) }
             all.removeAll { tunnel.takesThePlace(of: $0) }
             all.append(tunnel)
-            state.tunnels[cluster] = all
+            if state.clusters[cluster] == nil {
+                let bucket = TokenBucket(
+                    state.limits[cluster], following: state.gone.take(cluster)?.bucket, now: .now())
+                state.clusters[cluster] = Cluster(tunnels: all, bucket: bucket)
+            } else {
+                state.clusters[cluster]?.tunnels = all
+            }
             return (superseded, all.count)
         }
         report(cluster, count)
         return superseded
     }
 
+    /// How many requests the clusters may have from here on; what they have had counts on.
+    package func limit(by limits: RateLimits, now: NIODeadline = .now()) {
+        state.withLock { state in
+            guard state.limits != limits else { return }
+            state.limits = limits
+            for (cluster, known) in state.clusters {
+                state.clusters[cluster]?.bucket = TokenBucket(limits[cluster], following: known.bucket, now: now)
+            }
+        }
+    }
+
     /// Takes a tunnel out of the rotation; one that is not there is ignored.
-    package func remove(_ id: String, of cluster: String) {
+    ///
+    /// - Parameter now: the wall clock's time, since when the cluster counts as offline if that was its last tunnel.
+    package func remove(_ id: String, of cluster: String, now: LogTimestamp = .now()) {
         let count = state.withLock { state -> Int? in
-            guard state.tunnels[cluster]?.contains(where: { $0.id == id }) == true else { return nil }
-            state.tunnels[cluster]?.removeAll { $0.id == id }
-            let left = state.tunnels[cluster]?.count ?? 0
-            if left == 0 { state.tunnels[cluster] = nil }
+            guard state.clusters[cluster]?.tunnels.contains(where: { $0.id == id }) == true else { return nil }
+            state.clusters[cluster]?.tunnels.removeAll { $0.id == id }
+            let left = state.clusters[cluster]?.tunnels.count ?? 0
+            if left == 0 {
+                let bucket = state.clusters.removeValue(forKey: cluster)?.bucket
+                state.gone.remember(Gone(since: now, bucket: bucket), of: cluster)
+            }
             return left
         }
         if let count { report(cluster, count) }
     }
 
-    package func count(of cluster: String) -> Int { state.withLock { $0.tunnels[cluster]?.count ?? 0 } }
+    /// When the last tunnel of a cluster went that has none now; `nil` for one that has some, or was never here, or so
+    /// long ago that it is forgotten.
+    package func offlineSince(_ cluster: String) -> LogTimestamp? { state.withLock { $0.gone[cluster]?.since } }
 
-    package var all: [ConnectedTunnel] { state.withLock { $0.tunnels.values.flatMap { $0 } } }
+    package func count(of cluster: String) -> Int { state.withLock { $0.clusters[cluster]?.tunnels.count ?? 0 } }
+
+    package var all: [ConnectedTunnel] { state.withLock { $0.clusters.values.flatMap(\.tunnels) } }
 
     private func report(_ cluster: String, _ count: Int) {
         Gauge(label: "gateway_tunnel_health", dimensions: [("cluster_uuid", cluster)]).record(count > 0 ? 1 : 0)

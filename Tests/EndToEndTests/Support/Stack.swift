@@ -31,6 +31,8 @@ struct StackOptions: Sendable {
     var upstream = UpstreamSettings(timeouts: .init(response: .seconds(10), idle: .seconds(10)))
     var forwarding = ForwardingPolicy()
     var trustedProxies: [CIDRBlock] = []
+    /// Of clusters that have none of their own in the clusters file.
+    var rateLimit = RateLimit.off
     var tunnel = TunnelConfiguration(role: .gateway)
     var agentToken = "token-a"
     /// Files beside the token, by name; `clusters.yaml` with the tokens `token-a` and `token-b` unless one is given.
@@ -257,6 +259,9 @@ struct Parts: Sendable {
             accessLog, registry,
             CredentialWatcher(
                 credentials, since: start, authenticator: authenticator, tls: tls, tunnels: authenticated,
+                changed: { [tunnels, limit = options.rateLimit] credentials in
+                    tunnels.limit(by: RateLimits(standard: limit, clusters: credentials.directory.rateLimits))
+                },
                 interval: options.credentialInterval, logger: logger),
             TrafficService(
                 tunnels: TunnelServer(

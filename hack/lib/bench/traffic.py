@@ -137,7 +137,7 @@ class TrafficWorld(BenchWorld):
                 self.binary("pipeops-gateway"), "--listen", f"127.0.0.1:{self.front_port}",
                 "--agent-listen", f"127.0.0.1:{self.tunnel_port}",
                 "--admin-listen", f"127.0.0.1:{self.gateway_admin_port}", "--clusters-file", str(clusters),
-                "--shutdown-grace", "2s", *security, *flags,
+                "--shutdown-grace", "2s", "--rate-limit", "off", *security, *flags,
             ])
         self._wait_started(
             self.gateway, "the gateway's listeners",

@@ -202,7 +202,7 @@ class World:
                 "--admin-listen", f"127.0.0.1:{self.gateway_admin_port}", "--clusters-file", str(files.clusters),
                 "--agent-tls-certificate", str(files.certificates / "tls.crt"),
                 "--agent-tls-key", str(files.certificates / "tls.key"), "--heartbeat-interval", "1s",
-                "--shutdown-grace", "2s", "--log-format", "json", *flags,
+                "--shutdown-grace", "2s", "--log-format", "json", "--rate-limit", "off", *flags,
             ],
         )
 

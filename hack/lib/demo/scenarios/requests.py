@@ -20,7 +20,7 @@ CHUNK_COUNT = 5
 CHUNK_INTERVAL_MS = 100
 
 # What a proxy may add to a request or change in it, in lower case.
-_PROXY_FIELDS = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "host", "connection"}
+_PROXY_FIELDS = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "host", "connection"}
 # What belongs to one connection, or to the moment of the answer.
 _CONNECTION_FIELDS = {"connection", "keep-alive", "date"}
 

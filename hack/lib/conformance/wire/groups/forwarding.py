@@ -61,7 +61,7 @@ CASES = [
     *map(_look_alike, (
         "X_Forwarded_For", "X_Forwarded-For", "X-Forwarded_For", "x_forwarded_proto", "X_FORWARDED_HOST",
         "X_Forwarded_Port", "X_Real_IP", "X-Real_IP", "Content_Length", "Transfer_Encoding", "Proxy_Authorization",
-        "Proxy_Connection", "Keep_Alive")),
+        "Proxy_Connection", "Keep_Alive", "X_Request_Id")),
     _replaced("look-alike-of-a-field-named-by-connection", "Connection: X-Hop", "X_Hop: 1", "X-Hop: 2"),
     _replaced("other-names-with-underscores-pass", "X_Custom_Field: 1", "_: 2", kept=("X_Custom_Field: 1", "_: 2")),
 ]
