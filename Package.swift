@@ -16,6 +16,7 @@ let settings: [SwiftSetting] = [
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioFoundationCompat: Target.Dependency = .product(name: "NIOFoundationCompat", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -109,8 +110,8 @@ let package = Package(
             "EdgeGateway",
             [
                 "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", "Settings", nioCore,
-                nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging, metrics, crypto, jwtKit, x509,
-                asn1, yams,
+                nioPosix, nioHTTP1, nioTLS, nioSSL, serviceLifecycle, unixSignals, logging, metrics, crypto, jwtKit,
+                x509, asn1, yams,
             ]),
         library(
             "DevCluster",

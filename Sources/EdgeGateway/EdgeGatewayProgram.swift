@@ -34,12 +34,23 @@ package enum EdgeGatewayProgram {
         let accessLog = AccessLog(lines: settings.logLevel <= .info ? AccessLog.lines(format: settings.logFormat) : nil)
         let flow = FlowLimits(memory: settings.tunnelMemory)
 
-        let readiness = ListenerReadiness(["front", "agent"])
+        let readiness = ListenerReadiness(
+            Set(["front", "agent"]).union(settings.frontTLS == nil ? [] : ["front-tls"]))
+        let certificates = CertificateStore()
+        let certificateWatcher = try settings.frontTLS.map { tls throws(SettingsError) in
+            try CertificateWatcher(
+                CertificateDirectory(path: tls.certificates), store: certificates, logger: logger)
+        }
+        let frontTLS = settings.frontTLS.map { tls in
+            FrontTLS(
+                listen: tls.listen, certificates: certificates, transportSecurity: tls.transportSecurity,
+                onListening: { _ in readiness.isBound("front-tls") })
+        }
         let drain = GatewayDrain(grace: settings.shutdownGrace)
         let tunnelMetrics = GatewayTunnelMetrics()
         let warmUp = WarmUp(longest: settings.warmUp)
 
-        let services: [any Service] = [
+        var services: [any Service] = [
             accessLog,
             registry,
             tunnelMetrics,
@@ -69,12 +80,14 @@ package enum EdgeGatewayProgram {
                     logger: logger,
                     onListening: { _ in readiness.isBound("agent") }),
                 front: FrontDoor(
-                    listen: settings.listen, cache: cache, tunnels: tunnels,
+                    listen: settings.listen, tls: frontTLS,
+                    redirect: settings.redirectPort.map(HTTPSRedirect.init(port:)), cache: cache, tunnels: tunnels,
                     policy: ForwardingPolicy(strippedRequestFields: Set(settings.stripRequestHeaders)),
                     trustedProxies: settings.trustedProxies, accessLog: accessLog, drain: drain,
                     reusePort: settings.reusePort, opens: { await warmUp.wait() }, group: group, logger: logger,
                     onListening: { _ in readiness.isBound("front") })),
         ]
+        if let certificateWatcher { services.append(certificateWatcher) }
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         // The drain itself ends within the grace time; this is for what hangs.
@@ -114,6 +127,16 @@ package enum EdgeGatewayProgram {
                 help: "Tunnels closed because what let them in was withdrawn or expired."))
         metrics.describe(
             .init("gateway_credential_reloads_total", help: "Changed credential files read again, by file and result."))
+        metrics.describe(
+            .init(
+                "gateway_certificate_expiry_timestamp_seconds",
+                help: "When a certificate of the front door ends, in seconds since 1970."))
+        metrics.describe(
+            .init("gateway_certificate_reloads_total", help: "Changed certificates read again, by result."))
+        metrics.describe(
+            .init(
+                "gateway_tls_handshake_failures_total",
+                help: "TLS handshakes at the front door that came to nothing, by reason."))
         metrics.describe(
             .init("gateway_access_log_dropped_total", help: "Access log lines lost because too many were waiting."))
     }

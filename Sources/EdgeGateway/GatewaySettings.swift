@@ -25,6 +25,11 @@ package struct GatewaySettings: Sendable {
     package enum Name: String, SettingName {
         case config
         case listen
+        case listenTLS = "listen-tls"
+        case certificates
+        case hsts
+        case redirectToHTTPS = "redirect-to-https"
+        case httpsPort = "https-port"
         case agentListen = "agent-listen"
         case adminListen = "admin-listen"
         case clustersFile = "clusters-file"
@@ -63,6 +68,10 @@ package struct GatewaySettings: Sendable {
 
     /// The front door for users' requests.
     package var listen: HostAndPort
+    /// TLS at the front door; nil for none.
+    package var frontTLS: FrontTLSSettings?
+    /// The port that clients are sent to who come without TLS; nil: they are not sent anywhere.
+    package var redirectPort: Int?
     /// Where agents dial their tunnels.
     package var agentListen: HostAndPort
     /// Metrics, health and readiness.
@@ -108,6 +117,9 @@ package struct GatewaySettings: Sendable {
         logFormat = try reader.choice(.logFormat, default: .json)
         logLevel = try reader.choice(.logLevel, default: .info)
         listen = try reader.address(.listen, default: HostAndPort(host: "127.0.0.1", port: 8080))
+        frontTLS = try FrontTLSSettings.read(reader)
+        trustedProxies = try reader.cidrs(.trustedProxies)
+        redirectPort = try FrontTLSSettings.redirectPort(reader, tls: frontTLS, trustedProxies: trustedProxies)
         agentListen = try reader.address(.agentListen, default: HostAndPort(host: "127.0.0.1", port: 8081))
         adminListen = try reader.address(.adminListen, default: HostAndPort(host: "127.0.0.1", port: 8082))
         authentication = try AuthenticationSettings(reader)
@@ -132,7 +144,6 @@ package struct GatewaySettings: Sendable {
         maxStreams = try reader.int(.maxStreams, default: 1024, in: 1...1_000_000)
         rateLimit =
             try reader.value(.rateLimit, expected: RateLimit.expected) { RateLimit($0) } ?? .standard
-        trustedProxies = try reader.cidrs(.trustedProxies)
         stripRequestHeaders = try reader.list(
             .stripRequestHeaders, expected: "a field name, and none of host, content-length and transfer-encoding",
             parse: Self.strippableField)

@@ -20,6 +20,13 @@ enum FileAccess {
         return status.st_mode & S_IFMT == S_IFDIR ? "it is a directory" : nil
     }
 
+    /// Why the path is not a directory that can be listed, in the words of the operating system; nil if it is.
+    static func problem(listing path: String) -> String? {
+        guard let directory = opendir(path) else { return String(cString: strerror(errno)) }
+        closedir(directory)
+        return nil
+    }
+
     /// The file's bytes, or an error that says why it cannot be read.
     static func contents(of path: String, setting: String) throws(SettingsError) -> Data {
         if let problem = problem(reading: path) {

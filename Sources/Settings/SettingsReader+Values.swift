@@ -38,14 +38,19 @@ extension SettingsReader {
         return try value(name, expected: list + (choices.last ?? ""), parse: Choice.init(rawValue:)) ?? `default`
     }
 
-    /// A duration within the range, written as by `DurationText`.
+    /// A duration within the range, or the default.
     package func duration(
         _ name: Name, default: Duration, in range: ClosedRange<Duration>
     ) throws(SettingsError) -> Duration {
+        try duration(name, in: range) ?? `default`
+    }
+
+    /// A duration within the range, written as by `DurationText`.
+    package func duration(_ name: Name, in range: ClosedRange<Duration>) throws(SettingsError) -> Duration? {
         let bounds = "between \(DurationText.format(range.lowerBound)) and \(DurationText.format(range.upperBound))"
         return try value(name, expected: "a duration such as 500ms, 30s, 2m or 1h, \(bounds)") {
             DurationText.parse($0).flatMap { range.contains($0) ? $0 : nil }
-        } ?? `default`
+        }
     }
 
     /// A number of bytes within the range, written as by `ByteCountText`.
@@ -56,10 +61,14 @@ extension SettingsReader {
         } ?? `default`
     }
 
-    /// An address to listen on.
+    /// An address to listen on, or the default.
     package func address(_ name: Name, default: HostAndPort) throws(SettingsError) -> HostAndPort {
+        try address(name) ?? `default`
+    }
+
+    /// An address to listen on.
+    package func address(_ name: Name) throws(SettingsError) -> HostAndPort? {
         try value(name, expected: "an address and a port, such as 127.0.0.1:8080 or [::]:8080", parse: HostAndPort.init)
-            ?? `default`
     }
 
     /// A DNS name that is no wildcard.
@@ -115,6 +124,16 @@ extension SettingsReader {
         if let problem = given.isList ? "is a list" : FileAccess.problem(reading: given.text) {
             throw SettingsError(
                 setting: given.source.description, value: given.text, problem: "must be a file to read: \(problem)")
+        }
+        return given.text
+    }
+
+    /// The path of a directory that exists and that the process may list now.
+    package func readableDirectory(_ name: Name) throws(SettingsError) -> String? {
+        guard let given = given(name) else { return nil }
+        if let problem = given.isList ? "is a list" : FileAccess.problem(listing: given.text) {
+            throw SettingsError(
+                setting: given.source.description, value: given.text, problem: "must be a directory: \(problem)")
         }
         return given.text
     }

@@ -8,6 +8,48 @@ struct FrontOptions: ParsableArguments {
     var listen: String?
 
     @Option(
+        name: .customLong("listen-tls"),
+        help: .init(
+            "Where users' requests arrive by TLS. Default: nowhere. [PIPEOPS_GATEWAY_LISTEN_TLS]",
+            valueName: "host:port"))
+    var listenTLS: String?
+
+    @Option(
+        help: .init(
+            """
+            A directory with certificates and keys in PEM: NAME/tls.crt and NAME/tls.key, as Secrets are mounted, or \
+            NAME.crt and NAME.key. Each is shown to clients that ask for one of its names; the one called default to \
+            all others. Read again when it changes. Required with --listen-tls. [PIPEOPS_GATEWAY_CERTIFICATES]
+            """,
+            valueName: "directory"))
+    var certificates: String?
+
+    @Option(
+        help: .init(
+            """
+            How long browsers shall come by TLS only, once they have (Strict-Transport-Security); 0s takes it back. \
+            Default: nothing is said about it. [PIPEOPS_GATEWAY_HSTS]
+            """,
+            valueName: "duration"))
+    var hsts: String?
+
+    @Flag(
+        name: .customLong("redirect-to-https"), inversion: .prefixedNo,
+        help:
+            """
+            Whether requests that come without TLS are sent to the same URL with it (308), those for \
+            /.well-known/acme-challenge/ excepted. Default: no. [PIPEOPS_GATEWAY_REDIRECT_TO_HTTPS]
+            """
+    )
+    var redirectToHTTPS: Bool?
+
+    @Option(
+        name: .customLong("https-port"),
+        help: .init(
+            "The port that they are sent to. Default: 443. [PIPEOPS_GATEWAY_HTTPS_PORT]", valueName: "number"))
+    var httpsPort: String?
+
+    @Option(
         help: .init(
             """
             Address ranges of proxies whose X-Forwarded-*, Forwarded and X-Real-IP fields are believed; \
@@ -280,6 +322,11 @@ extension GatewayCommand {
         switch name {
         case .config: operation.config
         case .listen: front.listen
+        case .listenTLS: front.listenTLS
+        case .certificates: front.certificates
+        case .hsts: front.hsts
+        case .redirectToHTTPS: front.redirectToHTTPS.map(\.description)
+        case .httpsPort: front.httpsPort
         case .agentListen: agents.agentListen
         case .adminListen: operation.adminListen
         case .clustersFile: agents.clustersFile

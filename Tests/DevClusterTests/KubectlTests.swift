@@ -6,10 +6,7 @@ import Testing
 /// Unmodified kubectl, run against a server in this process.
 struct Kubectl {
     /// Where kubectl is, if it is installed.
-    static let path: String? = {
-        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
-        return folders.map { "\($0)/kubectl" }.first { FileManager.default.isExecutableFile(atPath: $0) }
-    }()
+    static let path = Command.path(of: "kubectl")
 
     struct Failure: Error, CustomStringConvertible {
         let description: String
@@ -22,38 +19,13 @@ struct Kubectl {
     /// Runs kubectl to its end.
     ///
     /// - Returns: What it wrote and its exit code.
-    func run(_ arguments: [String], input: String?) async throws -> (output: String, errors: String, code: Int32) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Self.path ?? "kubectl")
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging([
+    func run(_ arguments: [String], input: String?) async throws -> Command.Result {
+        let environment = [
             "KUBECONFIG": kubeconfig, "HOME": directory.path,
             "KUBECACHEDIR": directory.appendingPathComponent("c").path,
-        ]) { $1 }
-        let id = UUID().uuidString
-        let output = directory.appendingPathComponent("out-\(id)")
-        let errors = directory.appendingPathComponent("err-\(id)")
-        for file in [output, errors] { try Data().write(to: file) }
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: errors)
-        if let input {
-            let file = directory.appendingPathComponent("in-\(id)")
-            try Data(input.utf8).write(to: file)
-            process.standardInput = try FileHandle(forReadingFrom: file)
-        } else {
-            process.standardInput = FileHandle.nullDevice
-        }
-        let code = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
-            process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
-            do {
-                try process.run()
-            } catch {
-                continuation.resume(throwing: error)
-            }
-        }
-        return (
-            try String(contentsOf: output, encoding: .utf8), try String(contentsOf: errors, encoding: .utf8), code
-        )
+        ]
+        let command = Command(Self.path ?? "kubectl", in: directory, environment: environment)
+        return try await command.run(arguments, input: input)
     }
 
     /// Runs kubectl, demands that it succeeds and gives what it wrote.

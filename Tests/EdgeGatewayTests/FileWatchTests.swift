@@ -57,4 +57,20 @@ struct FileWatchTests {
         try publish("..v3", "new")
         #expect(watch.hasChanged() == false, "the same content under another link")
     }
+
+    @Test("that the files are others is a change, also where one is gone and none is left")
+    func otherFiles() throws {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        try write("a", "one")
+        try write("b", "one")
+        var watch = FileWatch([path("a")])
+        #expect(watch.hasChanged(to: [path("a")]) == false)
+        #expect(watch.hasChanged(to: [path("a"), path("b")]) == true)
+        #expect(watch.hasChanged(to: [path("a"), path("b")]) == false)
+        #expect(watch.hasChanged(to: [path("b")]) == true)
+        try write("b", "two")
+        #expect(watch.hasChanged(to: [path("b")]) == true)
+        #expect(watch.hasChanged(to: []) == true)
+        #expect(watch.hasChanged(to: []) == false)
+    }
 }

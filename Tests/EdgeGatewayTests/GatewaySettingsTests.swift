@@ -46,6 +46,36 @@ struct GatewaySettingsTests {
         #expect(settings.authentication.acceptRate == 200)
         #expect(settings.authentication.failuresPerMinute == 10)
         #expect(settings.agentTLSFiles == nil)
+        #expect(settings.frontTLS == nil)
+        #expect(settings.redirectPort == nil)
+    }
+
+    @Test("TLS at the front door needs its certificates, and no setting of it is without effect")
+    func frontTLS() throws {
+        let listening: [GatewaySettings.Name: String?] = [.listenTLS: "0.0.0.0:8443", .certificates: "/tmp"]
+        let tls = try #require(try settings(listening).frontTLS)
+        #expect(tls.listen.description == "0.0.0.0:8443")
+        #expect(tls.certificates == "/tmp")
+        #expect(tls.transportSecurity == nil)
+        let more = try settings(listening.merging([.hsts: "8760h", .redirectToHTTPS: "true"]) { $1 })
+        #expect(more.frontTLS?.transportSecurity == .seconds(31_536_000))
+        #expect(more.redirectPort == 443)
+        let proxied = try settings([.redirectToHTTPS: "true", .httpsPort: "8443", .trustedProxies: "10.0.0.0/8"])
+        #expect(proxied.redirectPort == 8443)
+        for (flags, named) in [
+            ([.listenTLS: "0.0.0.0:8443"], "certificates"), ([.certificates: "/tmp"], "certificates"),
+            ([.hsts: "1h"], "hsts"), ([.httpsPort: "443"], "https-port"),
+            ([.redirectToHTTPS: "true"], "redirect-to-https"),
+        ] as [([GatewaySettings.Name: String?], String)] {
+            let error = #expect(throws: SettingsError.self) { try settings(flags) }
+            #expect(error?.setting == "--\(named)")
+        }
+        for (name, value) in [(.certificates, someFile), (.certificates, "/no/directory"), (.hsts, "1d")]
+            as [(GatewaySettings.Name, String)]
+        {
+            let error = #expect(throws: SettingsError.self) { try settings(listening.merging([name: value]) { $1 }) }
+            #expect(error?.description.hasPrefix("--\(name.rawValue): \"\(value)\" ") == true, "\(error as Any)")
+        }
     }
 
     @Test("Signed tokens need no clusters file, client certificates need TLS, and no setting is without effect")
@@ -108,7 +138,8 @@ struct GatewaySettingsTests {
     @Test(
         "A bad value gives one line that names the setting",
         arguments: [
-            (.listen, "8080"), (.agentListen, "x:y"), (.adminListen, ""), (.clustersFile, "/no/file"),
+            (.listen, "8080"), (.listenTLS, "8443"), (.redirectToHTTPS, "perhaps"), (.agentListen, "x:y"),
+            (.adminListen, ""), (.clustersFile, "/no/file"),
             (.jwksFile, "/no/file"), (.agentClientCA, "/no/file"), (.acceptRate, "0"),
             (.authFailuresPerMinute, "0"), (.agentClientAuth, "no"), (.agentClientCertificateAdmits, "perhaps"),
             (.agentTLSCertificate, "/no/file"), (.agentTLSKey, "/no/file"), (.agentPlaintext, "perhaps"),

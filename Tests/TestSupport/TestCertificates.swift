@@ -1,5 +1,5 @@
 import Crypto
-import Foundation
+package import Foundation
 package import NIOSSL
 import SwiftASN1
 import X509
@@ -57,6 +57,15 @@ package struct TestCertificates: Sendable {
         return try issuer.issue(to: [.dnsName(Self.name), address], for: .serverAuth)
     }
 
+    /// A server certificate for these names, the first of which is its common name.
+    package func server(for names: [String], until expires: Date = inAnHour) throws -> Pair {
+        try issuer.issue(
+            to: names.map { .dnsName($0) }, for: .serverAuth, commonName: names.first ?? "Test leaf", until: expires)
+    }
+
+    /// How long what is issued here lasts.
+    package static var inAnHour: Date { Date().addingTimeInterval(3600) }
+
     private struct Issuer {
         let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
 
@@ -65,23 +74,25 @@ package struct TestCertificates: Sendable {
         }
 
         func issue(
-            to names: [GeneralName], for use: ExtendedKeyUsage.Usage, commonName: String = "Test leaf"
+            to names: [GeneralName], for use: ExtendedKeyUsage.Usage, commonName: String = "Test leaf",
+            until expires: Date = inAnHour
         ) throws -> Pair {
             let leaf = Certificate.PrivateKey(P256.Signing.PrivateKey())
             var extensions: [any CertificateExtensionConvertible] = [try ExtendedKeyUsage([use])]
             if !names.isEmpty { extensions.append(SubjectAlternativeNames(names)) }
-            let certificate = try sign(leaf.publicKey, commonName, extensions)
+            let certificate = try sign(leaf.publicKey, commonName, extensions, until: expires)
             return Pair(certificate: try certificate.pem(), key: try leaf.serializeAsPEM().pemString)
         }
 
         private func sign(
-            _ publicKey: Certificate.PublicKey, _ name: String, _ extensions: [any CertificateExtensionConvertible]
+            _ publicKey: Certificate.PublicKey, _ name: String, _ extensions: [any CertificateExtensionConvertible],
+            until expires: Date = inAnHour
         ) throws -> Certificate {
             var list = Certificate.Extensions()
             for item in extensions { try list.append(item.makeCertificateExtension()) }
             return try Certificate(
                 version: .v3, serialNumber: .init(), publicKey: publicKey,
-                notValidBefore: Date().addingTimeInterval(-3600), notValidAfter: Date().addingTimeInterval(3600),
+                notValidBefore: Date().addingTimeInterval(-3600), notValidAfter: expires,
                 issuer: try DistinguishedName { CommonName("Test CA") },
                 subject: try DistinguishedName { CommonName(name) }, extensions: list, issuerPrivateKey: key)
         }

@@ -7,7 +7,7 @@ struct FileWatch: Sendable {
     /// Changes that come so soon after a look, in seconds, may bear the time stamp of what was seen already.
     private static let resolution = 2.0
 
-    private let paths: [String]
+    private var paths: [String]
     private var stamps: [FileStamp?] = []
     private var contents: [TokenDigest?] = []
     private var lookedAt = Date.distantPast
@@ -29,5 +29,12 @@ struct FileWatch: Sendable {
         let found = paths.map { FileManager.default.contents(atPath: $0).map(TokenDigest.init(of:)) }
         defer { contents = found }
         return found != contents
+    }
+
+    /// The same for files that come and go by name: that they are others than at the last call is a change, too.
+    mutating func hasChanged(to paths: [String]) -> Bool {
+        guard paths != self.paths else { return hasChanged() }
+        self = FileWatch(paths)
+        return true
     }
 }

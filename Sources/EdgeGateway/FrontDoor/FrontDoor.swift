@@ -7,9 +7,10 @@ package import Settings
 import Synchronization
 import TunnelTransport
 
-/// The public listener: HTTP/1.1 in, streams of tunnels out.
+/// The public listeners, without and with TLS: HTTP/1.1 in, streams of tunnels out.
 package struct FrontDoor: Service {
     private let listen: HostAndPort
+    private let tls: FrontTLS?
     private let shared: ProxyContext
     private let drain: GatewayDrain
     private let reusePort: Bool
@@ -19,18 +20,21 @@ package struct FrontDoor: Service {
     private let onListening: @Sendable (SocketAddress) -> Void
 
     /// - Parameters:
+    ///   - tls: nil: there is no listener for it.
+    ///   - redirect: sends clients away that come without TLS; nil: they are served.
     ///   - reusePort: whether another process may listen on the same port, too (`SO_REUSEPORT`).
     ///   - opens: returns when the listener may open.
     package init(
-        listen: HostAndPort, cache: RouteCache, tunnels: TunnelRegistry, policy: ForwardingPolicy,
-        trustedProxies: [CIDRBlock], accessLog: AccessLog, drain: GatewayDrain, reusePort: Bool = false,
-        opens: @escaping @Sendable () async -> Void = {}, group: any EventLoopGroup,
-        logger: Logger, onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
+        listen: HostAndPort, tls: FrontTLS? = nil, redirect: HTTPSRedirect? = nil, cache: RouteCache,
+        tunnels: TunnelRegistry, policy: ForwardingPolicy, trustedProxies: [CIDRBlock], accessLog: AccessLog,
+        drain: GatewayDrain, reusePort: Bool = false, opens: @escaping @Sendable () async -> Void = {},
+        group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         self.listen = listen
+        self.tls = tls
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
-            refusals: RefusalMetrics(), scheme: "http", keepAlive: .seconds(75))
+            refusals: RefusalMetrics(), scheme: "http", redirect: redirect, keepAlive: .seconds(75))
         self.drain = drain
         self.reusePort = reusePort
         self.opens = opens
@@ -46,7 +50,51 @@ package struct FrontDoor: Service {
         await cancelWhenGracefulShutdown { await opens() }
         guard !Task.isCancelled, !Task.isShuttingDownGracefully else { return }
         let connections = OpenConnections()
+        let listeners = try await bind(connections)
+        try? await gracefulShutdown()
+        let schedule = drain.begin()
+        connections.announceEnd()
+        await lameDuck(listeners, connections, until: schedule.lameDuck)
+        for listener in listeners { try? await listener.close().get() }
+        await connections.close(by: schedule, on: group.next())
+    }
+
+    /// Opens all listeners, or none.
+    private func bind(_ connections: OpenConnections) async throws -> [any Channel] {
         let shared = shared
+        let plain = try await bind(listen, "front", connections, onListening) { channel, isDraining in
+            try channel.pipeline.syncOperations.addHandler(ProxyHandler(shared: shared, isDraining: isDraining))
+        }
+        guard let tls else { return [plain] }
+        var secured = shared
+        secured.scheme = "https"
+        secured.redirect = nil
+        secured.transportSecurity = tls.transportSecurity
+        let counters = FrontHandshake.counters()
+        do {
+            let encrypted = try await bind(tls.listen, "front-tls", connections, tls.onListening) {
+                [secured] channel, isDraining in
+                try FrontHandshake.install(on: channel, tls, counters: counters) { negotiated, channel in
+                    switch negotiated {
+                    case .http11:
+                        try channel.pipeline.syncOperations.addHandler(
+                            ProxyHandler(shared: secured, isDraining: isDraining))
+                    }
+                }
+            }
+            return [plain, encrypted]
+        } catch {
+            try? await plain.close().get()
+            throw error
+        }
+    }
+
+    /// - Parameter install: adds the handlers of a connection; is told whether the gateway is ending already.
+    private func bind(
+        _ address: HostAndPort, _ name: String, _ connections: OpenConnections,
+        _ onListening: (SocketAddress) -> Void,
+        install: @escaping @Sendable (_ channel: any Channel, _ isDraining: Bool) throws -> Void
+    ) async throws -> any Channel {
         let listener = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -63,29 +111,23 @@ package struct FrontDoor: Service {
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { channel in
                 let isDraining = connections.add(channel)
-                return channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        ProxyHandler(shared: shared, isDraining: isDraining))
-                }
+                return channel.eventLoop.makeCompletedFuture { try install(channel, isDraining) }
             }
-            .bind(host: listen.host, port: listen.port).get()
+            .bind(host: address.host, port: address.port).get()
         if reusePort { await ListenerHandover.end(listener) }
         logger.info(
-            "Listening",
-            metadata: ["listener": "front", "address": "\(listener.localAddress.map(\.shown) ?? "")"])
+            "Listening", metadata: ["listener": "\(name)", "address": "\(listener.localAddress.map(\.shown) ?? "")"])
         if let address = listener.localAddress { onListening(address) }
-        try? await gracefulShutdown()
-        let schedule = drain.begin()
-        connections.announceEnd()
-        await lameDuck(listener, connections, until: schedule.lameDuck)
-        try? await listener.close().get()
-        await connections.close(by: schedule, on: group.next())
+        return listener
     }
 
     /// Goes on accepting for a while, unless nobody has come for so long that nobody will.
-    private func lameDuck(_ listener: any Channel, _ connections: OpenConnections, until deadline: NIODeadline) async {
+    private func lameDuck(_ listeners: [any Channel], _ connections: OpenConnections, until deadline: NIODeadline) async
+    {
         while !Task.isCancelled, NIODeadline.now() < deadline, connections.wereThere(within: .seconds(5)) {
-            if reusePort { await ListenerHandover.begin(listener) }
+            if reusePort {
+                for listener in listeners { await ListenerHandover.begin(listener) }
+            }
             // Nobody tells when a successor begins to listen, nor when a client will not come any more.
             try? await Task.sleep(for: .milliseconds(100))
         }

@@ -459,12 +459,19 @@ final class FrontExchange: StreamReceiver {
         handler.gather { output in
             output.writeHTTP1StatusLine(answer.status)
             output.writeHTTP1Fields(answer.fields)
+            writeTransportSecurity(beside: answer.fields, to: &output)
             if !reusable { output.writeHTTP1Field("Connection", "close") }
             output.writeHTTP1HeadEnd()
             if record.method != "HEAD" { output.writeImmutableBuffer(answer.body) }
         }
         needsFlush = false
         handler.finish(self, reusable: reusable, requestEnded: machine.requestHasEnded)
+    }
+
+    /// Where the application says so itself, that stands.
+    private func writeTransportSecurity(beside fields: HeaderFields, to output: inout ByteBuffer) {
+        guard let value = handler.transportSecurity, !fields.contains(name: "Strict-Transport-Security") else { return }
+        output.writeHTTP1Field("Strict-Transport-Security", value)
     }
 
     /// Writes the head as the client's protocol version needs it framed (RFC 9112 §6).
@@ -478,6 +485,7 @@ final class FrontExchange: StreamReceiver {
         handler.gather { output in
             output.writeHTTP1StatusLine(head.status)
             output.writeHTTP1Fields(head.fields)
+            writeTransportSecurity(beside: head.fields, to: &output)
             if isChunked { output.writeHTTP1Field("Transfer-Encoding", "chunked") }
             if mayHaveBody, !hasLength, endStream { output.writeHTTP1Field("Content-Length", "0") }
             if !clientKeepsAlive {

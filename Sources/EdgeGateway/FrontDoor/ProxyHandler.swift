@@ -15,6 +15,10 @@ struct ProxyContext: Sendable {
     var refusals: RefusalMetrics
     /// `http` or `https`.
     var scheme: String
+    /// The value of `Strict-Transport-Security` in every answer; nil for none.
+    var transportSecurity: String?
+    /// Where requests are not carried but sent to TLS.
+    var redirect: HTTPSRedirect?
     /// How long a connection may stay without a request.
     var keepAlive: TimeAmount
 }
@@ -143,7 +147,7 @@ final class ProxyHandler: ChannelDuplexHandler {
             } else if exchange == nil, isClosing {
                 close(by: deadline)
             } else {
-                context.close(promise: nil)
+                closeNow(context)
             }
         }
     }
@@ -207,6 +211,9 @@ final class ProxyHandler: ChannelDuplexHandler {
             let target = try RequestTarget(request)
             exchange.record.host = target.host
             exchange.record.path = String(target.path)
+            if let answer = shared.redirect?.answer(to: target, request.fields, isTrusted: isTrusted) {
+                return exchange.received(.head(answer, endStream: true))
+            }
             let route: ServedRoute
             switch shared.cache.lookup(host: target.host, path: target.path) {
             case .found(let found): route = found
@@ -392,8 +399,16 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     var eventLoop: (any EventLoop)? { context?.eventLoop }
     var refusals: RefusalMetrics { shared.refusals }
+    /// The value of `Strict-Transport-Security` in every answer.
+    var transportSecurity: String? { shared.transportSecurity }
     /// Whether the connection can carry another request, as far as the gateway is concerned.
     var keepsAlive: Bool { !isDraining }
+
+    /// A request that comes while TLS says goodbye is not taken any more.
+    private func closeNow(_ context: ChannelHandlerContext) {
+        isClosing = true
+        context.close(promise: nil)
+    }
 
     // MARK: Time
 
@@ -421,7 +436,7 @@ final class ProxyHandler: ChannelDuplexHandler {
             let unsent = context.unsentBytes
             if unsent > 0, unsent != lastUnsent { idleSince = .now() }
             lastUnsent = unsent
-            guard NIODeadline.now() - idleSince < keepAlive else { return context.close(promise: nil) }
+            guard NIODeadline.now() - idleSince < keepAlive else { return closeNow(context) }
         }
         schedule(at: max(exchange?.deadline ?? idleSince + keepAlive, .now() + .milliseconds(10)))
     }

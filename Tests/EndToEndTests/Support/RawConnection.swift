@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// The connection ended before what was waited for had arrived.
@@ -17,13 +18,18 @@ final class RawConnection: Sendable {
         self.inbox = inbox
     }
 
-    /// - Parameter receiveBuffer: bytes that the kernel keeps for a slow reader; its own choice where `nil`.
-    static func connect(port: Int, receiveBuffer: Int? = nil) async throws -> RawConnection {
+    /// - Parameters:
+    ///   - receiveBuffer: bytes that the kernel keeps for a slow reader; its own choice where `nil`.
+    ///   - tls: makes the handler for it; `nil` for plain text.
+    static func connect(
+        port: Int, receiveBuffer: Int? = nil, tls: (@Sendable () throws -> NIOSSLClientHandler)? = nil
+    ) async throws -> RawConnection {
         let inbox = Inbox()
         var bootstrap = ClientBootstrap(group: Loops.clients)
             .channelOption(.autoRead, value: false)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let tls { try channel.pipeline.syncOperations.addHandler(tls()) }
                     try channel.pipeline.syncOperations.addHandler(InboxHandler(inbox))
                 }
             }
@@ -31,6 +37,8 @@ final class RawConnection: Sendable {
             bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer))
         }
         let channel = try await bootstrap.connect(host: "127.0.0.1", port: port).get()
+        // The handshake is the server's turn.
+        if tls != nil { channel.read() }
         return RawConnection(channel: channel, inbox: inbox)
     }
 

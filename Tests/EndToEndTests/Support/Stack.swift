@@ -43,6 +43,11 @@ struct StackOptions: Sendable {
     var credentialInterval = Duration.seconds(1)
     /// Files of the agents' listener by name; nil for plain text.
     var agentTLS: AgentTLS.Files?
+    /// Certificates of the front door by name; nil: there is no listener with TLS.
+    var frontCertificates: [String: TestCertificates.Pair]?
+    var transportSecurity: Duration?
+    var redirect: HTTPSRedirect?
+    var tlsHandshakeTimeout = TimeAmount.seconds(10)
     var agentCluster = "cluster-a"
     /// Whether an agent is started at all.
     var hasAgent = true
@@ -69,6 +74,8 @@ struct StackOptions: Sendable {
 struct Stack: Sendable {
     var frontPort: Int
     var agentPort: Int
+    /// 0 where there is no listener with TLS.
+    var tlsPort: Int
     var tunnels: TunnelRegistry
     var cache: RouteCache
     var guardrail: ForwardingGuard
@@ -128,10 +135,11 @@ func withStack(
     let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let ports = AsyncStream.makeStream(of: (isFront: Bool, port: Int).self)
+    let tlsPort = Box<Int>()
     var services: [@Sendable () async throws -> Void] = [{ await backend.run(script) }]
-    for service in try parts.gateway(options, listening: { ports.continuation.yield(($0, $1)) }) {
-        services.append { try await service.run() }
-    }
+    let gateway = try parts.gateway(
+        options, listening: { ports.continuation.yield(($0, $1)) }, listeningTLS: { tlsPort.set($0) })
+    for service in gateway { services.append { try await service.run() } }
     try await withServices(services, within: limit) {
         var listening: [Bool: Int] = [:]
         for await (isFront, port) in ports.stream {
@@ -140,9 +148,13 @@ func withStack(
         }
         let frontPort = try #require(listening[true])
         let agentPort = try #require(listening[false])
+        if options.frontCertificates != nil {
+            try await eventually("the listener with TLS is bound") { tlsPort.value != nil }
+        }
         let (stopped, stopAgent) = AsyncStream.makeStream(of: Never.self)
         let stack = Stack(
-            frontPort: frontPort, agentPort: agentPort, tunnels: parts.tunnels, cache: parts.cache,
+            frontPort: frontPort, agentPort: agentPort, tlsPort: tlsPort.value ?? 0, tunnels: parts.tunnels,
+            cache: parts.cache,
             guardrail: parts.guardrail, sync: parts.sync, status: parts.status, directory: parts.directory,
             authenticator: parts.authenticator, backend: backend,
             gatewayLog: parts.gatewayLog, agentLog: parts.agentLog, stopAgent: { stopAgent.finish() })
@@ -207,6 +219,9 @@ struct Parts: Sendable {
         let path = { (name: String) in
             name.hasPrefix("@") ? directory.appending(path: String(name.dropFirst())).path : name
         }
+        for (name, pair) in options.frontCertificates ?? [:] {
+            try Self.write(pair, to: directory.appending(path: "certificates/\(name)"))
+        }
         var flags: [GatewaySettings.Name: String?] = [
             .clustersFile: path("@clusters.yaml"), .acceptRate: "1000", .authFailuresPerMinute: "1000",
         ]
@@ -243,11 +258,12 @@ struct Parts: Sendable {
     }
 
     func gateway(
-        _ options: StackOptions, listening: @escaping @Sendable (_ isFront: Bool, _ port: Int) -> Void
+        _ options: StackOptions, listening: @escaping @Sendable (_ isFront: Bool, _ port: Int) -> Void,
+        listeningTLS: @escaping @Sendable (_ port: Int) -> Void = { _ in }
     ) throws -> [any ServiceLifecycle.Service] {
         let logger = gatewayLog.logger("gateway")
-        let store = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
-        let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
+        let routes = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
+        let registry = RouteRegistry(store: routes, cache: cache, tunnels: tunnels, logger: logger)
         let accessLog = AccessLog(
             lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
         let drain = GatewayDrain(grace: options.gatewayGrace)
@@ -255,7 +271,19 @@ struct Parts: Sendable {
         func local(_ port: Int?) -> HostAndPort { HostAndPort(host: "127.0.0.1", port: port ?? 0) }
         let tls = try credentials.tls.map { files throws(SettingsError) in try AgentTLS(files) }
         let authenticated = AuthenticatedTunnels(registry: registry)
-        return [
+        let store = CertificateStore()
+        let certificates = try options.frontCertificates.map { _ in
+            try CertificateWatcher(
+                CertificateDirectory(path: directory.appending(path: "certificates").path), store: store,
+                interval: .milliseconds(20), logger: logger)
+        }
+        let frontTLS = certificates.map { _ in
+            FrontTLS(
+                listen: local(nil), certificates: store, transportSecurity: options.transportSecurity,
+                handshakeTimeout: options.tlsHandshakeTimeout, onListening: { listeningTLS($0.port ?? 0) })
+        }
+        let watchers: [any ServiceLifecycle.Service] = certificates.map { [$0] } ?? []
+        return watchers + [
             accessLog, registry,
             CredentialWatcher(
                 credentials, since: start, authenticator: authenticator, tls: tls, tunnels: authenticated,
@@ -276,13 +304,20 @@ struct Parts: Sendable {
                     metrics: GatewayTunnelMetrics(), group: Loops.tunnels, logger: logger,
                     onListening: { listening(false, $0.port ?? 0) }),
                 front: FrontDoor(
-                    listen: local(options.sharedPorts?.front), cache: cache, tunnels: tunnels,
-                    policy: options.forwarding,
+                    listen: local(options.sharedPorts?.front), tls: frontTLS, redirect: options.redirect, cache: cache,
+                    tunnels: tunnels, policy: options.forwarding,
                     trustedProxies: options.trustedProxies, accessLog: accessLog, drain: drain,
                     reusePort: options.sharedPorts != nil, opens: { await warmUp.wait() },
                     group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
                     onListening: { listening(true, $0.port ?? 0) })),
         ]
+    }
+
+    /// A certificate and its key as in a mounted Secret.
+    static func write(_ pair: TestCertificates.Pair, to folder: URL) throws {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try Data(pair.certificate.utf8).write(to: folder.appending(path: "tls.crt"))
+        try Data(pair.key.utf8).write(to: folder.appending(path: "tls.key"))
     }
 
     func removeFiles() { try? FileManager.default.removeItem(at: directory) }

@@ -213,6 +213,25 @@ class Install(unittest.TestCase):
         self.assertEqual(settings["PIPEOPS_AGENT_UPDATE_INGRESS_STATUS"], "true")
         self.assertTrue(settings["PIPEOPS_AGENT_INGRESS_CLASS"])
 
+    def test_users_come_by_tls_with_the_component(self) -> None:
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../gateway]\ncomponents: [../../gateway/components/https]\n")
+            objects = rendered(Path(overlay))
+        (pod,) = [item["spec"]["template"]["spec"] for item in objects if item["kind"] == "Deployment"]
+        (container,) = pod["containers"]
+        listen = {item["name"]: item.get("value") for item in container["env"]}
+        self.assertEqual(listen["PIPEOPS_GATEWAY_LISTEN_TLS"], "0.0.0.0:8443")
+        self.assertEqual(listen["PIPEOPS_GATEWAY_LISTEN"], "0.0.0.0:8080")
+        mounts = {item["mountPath"]: item["name"] for item in container["volumeMounts"]}
+        self.assertEqual(mounts[listen["PIPEOPS_GATEWAY_CERTIFICATES"] + "/default"], "certificates")
+        secrets = {item["name"]: item["secret"]["secretName"] for item in pod["volumes"]}
+        self.assertEqual(secrets["certificates"], "pipeops-gateway-tls")
+        (ports,) = [
+            {port["port"]: port["targetPort"] for port in item["spec"]["ports"]}
+            for item in objects if item["kind"] == "Service" and item["metadata"]["name"] == "pipeops-gateway"]
+        self.assertEqual(ports, {80: "front", 443: "front-tls"})
+
 
 class Image(unittest.TestCase):
     def test_it_says_what_it_would_build(self) -> None:

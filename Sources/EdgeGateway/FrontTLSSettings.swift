@@ -1,0 +1,46 @@
+package import Settings
+
+/// Everything a person can set about TLS at the front door.
+package struct FrontTLSSettings: Hashable, Sendable {
+    package var listen: HostAndPort
+    /// A directory with certificates and keys.
+    package var certificates: String
+    /// How long browsers shall come by TLS only; nil: nothing is said about it.
+    package var transportSecurity: Duration?
+
+    /// Throws the first problem found.
+    ///
+    /// - Returns: nil where TLS is not wanted.
+    static func read(_ reader: SettingsReader<GatewaySettings.Name>) throws(SettingsError) -> FrontTLSSettings? {
+        guard let listen = try reader.address(.listenTLS) else {
+            for name in [GatewaySettings.Name.certificates, .hsts] where reader.given(name) != nil {
+                throw reader.refusal(of: name, problem: "has no effect without listen-tls")
+            }
+            return nil
+        }
+        guard let certificates = try reader.readableDirectory(.certificates) else {
+            throw reader.missing(.certificates, expected: "the path of a directory with certificates and their keys")
+        }
+        return FrontTLSSettings(
+            listen: listen, certificates: certificates,
+            transportSecurity: try reader.duration(.hsts, in: .zero ... .seconds(10 * 365 * 86_400)))
+    }
+
+    /// The port that clients are sent to who come without TLS; nil: they are not sent anywhere.
+    static func redirectPort(
+        _ reader: SettingsReader<GatewaySettings.Name>, tls: FrontTLSSettings?, trustedProxies: [CIDRBlock]
+    ) throws(SettingsError) -> Int? {
+        guard try reader.bool(.redirectToHTTPS, default: false) else {
+            if reader.given(.httpsPort) != nil {
+                throw reader.refusal(of: .httpsPort, problem: "has no effect without redirect-to-https")
+            }
+            return nil
+        }
+        guard tls != nil || !trustedProxies.isEmpty else {
+            throw reader.refusal(
+                of: .redirectToHTTPS,
+                problem: "needs listen-tls, or trusted-proxies that end TLS in front of the gateway")
+        }
+        return try reader.int(.httpsPort, default: 443, in: 1...65_535)
+    }
+}
