@@ -115,8 +115,8 @@ struct BackendFailureTests {
         let whole = ByteBuffer(repeating: 0x78, count: 24 << 20)
         let sent = Counter()
         var options = StackOptions()
-        options.upstream.timeouts.idle = .milliseconds(200)
-        try await withStack(options) { backend in
+        options.upstream.timeouts.idle = .seconds(2)
+        try await withStack(options, within: .seconds(30)) { backend in
             while true {
                 let head = try await backend.head()
                 try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: \(whole.readableBytes)\r\n\r\n")
@@ -133,7 +133,7 @@ struct BackendFailureTests {
             let head = try await client.head()
             _ = try await sent.standstill()
             // Several times as long as the agent bears silence.
-            try await Task.sleep(for: .seconds(1))
+            try await Task.sleep(for: .seconds(5))
             let (body, _, _) = try await client.body(of: head)
             #expect(body == whole)
             client.close()
