@@ -96,6 +96,7 @@ package final class TunnelHandler: ChannelInboundHandler {
         reader.append(bytes)
         do throws(ProtocolViolation) {
             while closeReason == nil, let message = try reader.next() { try receive(message) }
+            for _ in 0..<reader.takeEmptyFragments() { try count(.emptyFragment) }
         } catch {
             close(.violated(error))
         }
