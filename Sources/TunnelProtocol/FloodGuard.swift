@@ -20,6 +20,8 @@ package struct FloodGuard: Hashable, Sendable {
         case informational
         /// WebSocket binary messages without a frame.
         case emptyMessage
+        /// WebSocket frames that bring a message neither bytes nor its end.
+        case emptyFragment
         /// WebSocket pings and pongs.
         case ping
         /// Frames of unknown types.
@@ -34,6 +36,7 @@ package struct FloodGuard: Hashable, Sendable {
             case .stray: "frames of streams that are gone"
             case .informational: "informational heads"
             case .emptyMessage: "empty messages"
+            case .emptyFragment: "empty fragments"
             case .ping: "pings"
             case .unknownFrame: "frames of unknown types"
             }
@@ -74,7 +77,7 @@ package struct FloodGuard: Hashable, Sendable {
     package init(role: Multiplexer.Role, maxStreams: Int) {
         buckets = Kind.allCases.map { kind in
             switch kind {
-            case .emptyData, .emptyMessage, .ping: Bucket(perSecond: 10, burst: 200)
+            case .emptyData, .emptyMessage, .emptyFragment, .ping: Bucket(perSecond: 10, burst: 200)
             case .window, .informational, .unknownFrame: Bucket(perSecond: 100, burst: 1000)
             case .stray: Bucket(perSecond: 1000, burst: 10_000)
             case .reset where role == .agent:

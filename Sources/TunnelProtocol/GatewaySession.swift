@@ -144,6 +144,13 @@ package struct GatewaySession {
         return actions
     }
 
+    /// The registry could not refresh the cluster's routes. The heartbeat is answered all the same: agents wait for that
+    /// before they say more about their routes.
+    package func notRefreshed() -> [Action] {
+        guard case .established(let revision, _) = state else { return [] }
+        return [.send(.heartbeatAck(.init(revision: revision)))]
+    }
+
     /// No hello came in time.
     package mutating func handshakeTimedOut() -> Action? {
         guard case .awaitingHello = state else { return nil }

@@ -56,6 +56,13 @@ package final class Tunnel: Sendable {
         onLoop { $0.sendControl(text) }
     }
 
+    /// Sends the text of a control message. Succeeds once all of it is with the socket, fails where the tunnel ends before.
+    package func deliver(_ text: String) -> EventLoopFuture<Void> {
+        let promise = eventLoop.makePromise(of: Void.self)
+        onLoop { $0.sendControl(text, promise: promise) }
+        return promise.futureResult
+    }
+
     /// Opens no more streams at once than this, because the peer takes no more.
     package func limitStreams(to count: Int) {
         onLoop { $0.limitStreams(to: count) }

@@ -96,6 +96,7 @@ package final class TunnelHandler: ChannelInboundHandler {
         reader.append(bytes)
         do throws(ProtocolViolation) {
             while closeReason == nil, let message = try reader.next() { try receive(message) }
+            for _ in 0..<reader.takeEmptyFragments() { try count(.emptyFragment) }
         } catch {
             close(.violated(error))
         }
@@ -351,14 +352,19 @@ package final class TunnelHandler: ChannelInboundHandler {
 
     // MARK: Sending
 
-    func sendControl(_ text: String) {
-        guard closeReason == nil, let context else { return }
+    /// - Parameter promise: fulfilled once the message is with the socket.
+    func sendControl(_ text: String, promise: EventLoopPromise<Void>? = nil) {
+        guard closeReason == nil, let context else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
         // Streams wait for the socket; control messages do not, and must not pile up before a peer that reads nothing.
         let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
         guard waiting <= Self.mostWaitingBytes else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
             return close(.violated(ProtocolViolation(.controlFlood, "control messages are not read")))
         }
-        write(ByteBuffer(string: text), opcode: WebSocketOpcode.text)
+        write(ByteBuffer(string: text), opcode: WebSocketOpcode.text, promise: promise)
     }
 
     /// Takes no more streams at once than this; those that are open go on.
@@ -411,13 +417,16 @@ package final class TunnelHandler: ChannelInboundHandler {
         }
     }
 
-    func write(_ payload: ByteBuffer, opcode: UInt8) {
-        guard let context else { return }
+    func write(_ payload: ByteBuffer, opcode: UInt8, promise: EventLoopPromise<Void>? = nil) {
+        guard let context else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
         var message = writer.startMessage(capacity: payload.readableBytes, allocator: context.channel.allocator)
         message.writeImmutableBuffer(payload)
         writer.finish(&message, opcode: opcode)
         counts.bytesOut += message.readableBytes
-        context.writeAndFlush(wrapOutboundOut(message), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(message), promise: promise)
     }
 
     // MARK: Ending

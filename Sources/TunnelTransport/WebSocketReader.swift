@@ -10,6 +10,8 @@ package struct WebSocketReader {
     private let limits: WebSocketLimits
     private var buffer = ByteBuffer()
     private var fragments: (opcode: UInt8, payload: ByteBuffer)?
+    /// Frames that brought a message neither bytes nor its end, since they were asked for last.
+    private var emptyFragments = 0
     /// How far a text that has not arrived whole is known to be UTF-8.
     private var text = UTF8Progress()
     /// Bytes of the frame's payload that `text` has seen.
@@ -27,6 +29,12 @@ package struct WebSocketReader {
 
     /// Bytes kept for a message that has not arrived whole.
     package var bufferedBytes: Int { buffer.readableBytes + (arriving?.payload.readableBytes ?? 0) }
+
+    /// How many frames have come since the last call that brought a message neither bytes nor its end.
+    package mutating func takeEmptyFragments() -> Int {
+        defer { emptyFragments = 0 }
+        return emptyFragments
+    }
 
     package mutating func append(_ bytes: ByteBuffer) { buffer.join(bytes) }
 
@@ -146,6 +154,7 @@ package struct WebSocketReader {
             joined.payload.writeImmutableBuffer(payload)
         }
         guard header.isFinal else {
+            if header.payloadLength == 0 { emptyFragments += 1 }
             fragments = joined
             return nil
         }

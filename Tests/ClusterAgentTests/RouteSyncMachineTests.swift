@@ -13,6 +13,8 @@ struct RouteSyncMachineTests {
         var ledger: RouteLedger
         var machine = RouteSyncMachine(clusterUUID: "abc-123")
         var affected: Set<ObjectKey> = []
+        /// Whether the last batch waits for the socket.
+        var isSending = false
 
         init(_ publication: RouteLedger.Publication = .published, isComplete: Bool = true) {
             ledger = RouteLedger()
@@ -36,10 +38,10 @@ struct RouteSyncMachineTests {
 
         mutating func established() -> [String] { lines(stepEstablished()) }
         mutating func changed() -> [String] { lines(stepChanged()) }
-        mutating func resync() -> [String] { lines(machine.resyncRequested(&ledger)) }
+        mutating func resync() -> [String] { lines(machine.resyncRequested(isSending: isSending, &ledger)) }
 
         mutating func heartbeat(isPrivate: Bool = true) -> [String] {
-            lines(machine.heartbeatDue(isPrivate: isPrivate, &ledger))
+            lines(machine.heartbeatDue(isPrivate: isPrivate, isSending: isSending, &ledger))
         }
 
         mutating func acknowledge(
@@ -299,6 +301,19 @@ struct RouteSyncMachineTests {
         #expect(transcript.affected == [])
         #expect(transcript.acknowledge(5) == [])
         #expect(transcript.affected == [Sample.key("a")])
+    }
+
+    @Test("A batch that is still being sent is not given up, and a whole set is not asked for twice")
+    func stillSending() throws {
+        var transcript = Transcript()
+        transcript.submit("a", try Sample.route("a.example.com"))
+        let sync = transcript.established()
+        #expect(sync.count == 1)
+        transcript.isSending = true
+        for _ in 0..<10 { #expect(transcript.heartbeat().count == 1) }
+        #expect(transcript.resync() == [], "the set that is asked for is on its way")
+        transcript.isSending = false
+        #expect(transcript.resync().count == 1, "the gateway may have refused it")
     }
 
     @Test("A refused route is the refused Ingress's, the others are served; a later change of it is sent again")

@@ -8,7 +8,8 @@ import TunnelProtocol
 
 /// What a hostile peer sends that does nothing, as raw messages.
 enum Flood: String, CaseIterable, CustomTestStringConvertible {
-    case emptyData, windows, resets, deadStreams, informational, emptyMessages, pings, pongs, unknownFrames, goAways
+    case emptyData, windows, resets, deadStreams, informational, emptyMessages, emptyFragments, pings, pongs,
+        unknownFrames, goAways
     /// From a gateway alone.
     case rapidReset, beyondTheLimit
 
@@ -51,6 +52,12 @@ enum Flood: String, CaseIterable, CustomTestStringConvertible {
             return binary(
                 (0..<1000 as Range<UInt32>).map { FakeGateway.request(round * 1000 + $0 + 2, "POST", end: false) })
         case .emptyMessages: return Array(repeating: (WebSocketOpcode.binary, ByteBuffer()), count: 300)
+        case .emptyFragments:
+            // One message that never ends.
+            return (0..<300).map { number in
+                let opcode = round == 0 && number == 0 ? WebSocketOpcode.text : WebSocketOpcode.continuation
+                return (opcode | WebSocketOpcode.unfinished, ByteBuffer())
+            }
         case .pings: return Array(repeating: (WebSocketOpcode.ping, ByteBuffer(string: "x")), count: 300)
         case .pongs: return Array(repeating: (WebSocketOpcode.pong, ByteBuffer(string: "x")), count: 300)
         case .unknownFrames:

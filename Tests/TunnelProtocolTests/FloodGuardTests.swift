@@ -162,7 +162,7 @@ struct FloodGuardTests {
 
     @Test(
         "What is no frame of a stream counts, too",
-        arguments: [FloodGuard.Kind.emptyMessage, .ping, .unknownFrame])
+        arguments: [FloodGuard.Kind.emptyMessage, .emptyFragment, .ping, .unknownFrame])
     func beside(kind: FloodGuard.Kind) {
         var mux = agent()
         var taken = 0

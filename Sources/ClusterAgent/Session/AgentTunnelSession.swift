@@ -41,6 +41,7 @@ final class AgentTunnelSession: TunnelObserver {
     private let syncer: any RouteSyncing
     private let status: TunnelStatus
     private let failures: StreamFailures
+    private let pacing = ControlPacing()
     private let logger: Logger
     private let notify: @Sendable (Notice) -> Void
     private let inbox: AsyncStream<Event>
@@ -170,7 +171,9 @@ final class AgentTunnelSession: TunnelObserver {
                 case .close(let violation):
                     logger.warning("Tunnel violated the protocol", metadata: ["reason": "\(violation)"])
                     tunnel.close(.violated(violation))
-                case .heartbeatAcknowledged, nil:
+                case .heartbeatAcknowledged:
+                    pacing.heartbeatAnswered()
+                case nil:
                     break
                 }
                 action = nil
@@ -214,15 +217,22 @@ final class AgentTunnelSession: TunnelObserver {
 
     private func standBy(on tunnel: Tunnel, every interval: Duration) async {
         while !Task.isCancelled {
-            send(.heartbeat(syncer.standbyHeartbeat), on: tunnel)
+            let heartbeat = ControlMessage.heartbeat(syncer.standbyHeartbeat)
+            note(sent: heartbeat)
+            try? await pacing.hand(heartbeat, to: tunnel)
             try? await Task.sleep(for: interval)
         }
     }
 
     private func publish(on tunnel: Tunnel, to registry: String, every interval: Duration) async {
         do {
-            try await syncer.runSession(registry: registry, heartbeatInterval: interval) { message in
-                self.send(message, on: tunnel)
+            try await pacing.publish(on: tunnel, askEvery: interval) {
+                .heartbeat(self.syncer.standbyHeartbeat)
+            } _: { send in
+                try await self.syncer.runSession(registry: registry, heartbeatInterval: interval) { message in
+                    self.note(sent: message)
+                    try await send(message)
+                }
             }
         } catch is CancellationError {
             // The tunnel is over, or stands by from now on.
@@ -241,8 +251,12 @@ final class AgentTunnelSession: TunnelObserver {
     }
 
     private func send(_ message: ControlMessage, on tunnel: Tunnel) {
-        logger.debug("Control message sent", metadata: ["message": "\(message.encoded())"])
+        note(sent: message)
         tunnel.send(message)
+    }
+
+    private func note(sent message: ControlMessage) {
+        logger.debug("Control message sent", metadata: ["message": "\(message.encoded())"])
     }
 }
 

@@ -10,8 +10,8 @@ package import TunnelProtocol
 /// ```
 /// One batch of messages is in flight at a time; what changes meanwhile becomes the next one, however often it changed.
 /// A batch of differences holds deletions, then updates, then additions, so that a name that moves is free before it is
-/// claimed. A batch that three heartbeats pass without an answer, or that the gateway answers with `resync`, is given up
-/// for the whole set. A machine serves one session and is thrown away with it.
+/// claimed. A batch that three heartbeats pass without an answer once it is sent, or that the gateway answers with
+/// `resync`, is given up for the whole set. A machine serves one session and is thrown away with it.
 package struct RouteSyncMachine: Sendable {
     /// What follows from an event.
     package struct Step: Hashable, Sendable {
@@ -110,8 +110,15 @@ package struct RouteSyncMachine: Sendable {
     }
 
     /// The gateway asks for the whole set. What is in flight may be what it refused, so no answer to it is awaited.
-    package mutating func resyncRequested(_ ledger: inout RouteLedger) -> Step {
-        if case .disconnected = state { return Step() }
+    ///
+    /// - Parameter isSending: whether the last batch is not with the socket yet. A whole set that the gateway has not got
+    ///   yet is what it asks for.
+    package mutating func resyncRequested(isSending: Bool, _ ledger: inout RouteLedger) -> Step {
+        switch state {
+        case .disconnected: return Step()
+        case .awaiting(let batch) where batch.isSync && isSending: return Step()
+        case .settled, .awaiting: break
+        }
         state = .settled
         return Step(messages: cut(&ledger, wholeSet: true))
     }
@@ -139,11 +146,14 @@ package struct RouteSyncMachine: Sendable {
     }
 
     /// It is time for a heartbeat.
-    package mutating func heartbeatDue(isPrivate: Bool, _ ledger: inout RouteLedger) -> Step {
+    ///
+    /// - Parameter isSending: whether the last batch is not with the socket yet; until it is nobody can answer it.
+    package mutating func heartbeatDue(isPrivate: Bool, isSending: Bool, _ ledger: inout RouteLedger) -> Step {
         var messages: [ControlMessage] = []
         switch state {
         case .disconnected: return Step()
         case .settled: break
+        case .awaiting where isSending: break
         case .awaiting(var batch):
             batch.heartbeats += 1
             state = .awaiting(batch)

@@ -12,7 +12,9 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     private struct Session {
         var id: Int
         var machine: RouteSyncMachine
-        var outgoing: AsyncStream<ControlMessage>.Continuation
+        var outbox = RouteOutbox()
+        /// Told when the outbox gets something; ends with the session.
+        var wake: AsyncStream<Void>.Continuation
     }
 
     private struct State {
@@ -72,7 +74,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask {
                     for await _ in self.ledger.changes {
-                        for registry in self.registries { self.decide(registry) { $0.ledgerChanged(&$1) } }
+                        for registry in self.registries { self.decide(registry) { $0.machine.ledgerChanged(&$1) } }
                     }
                 }
                 group.addTask {
@@ -96,14 +98,16 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         registry: String = "", heartbeatInterval: Duration,
         send: @escaping @Sendable (ControlMessage) async throws -> Void
     ) async throws {
-        let (outgoing, continuation) = AsyncStream<ControlMessage>.makeStream()
-        let id = begin(registry, continuation)
+        let (filled, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let id = begin(registry, wake)
         defer { end(registry, id) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                for await message in outgoing {
-                    try await send(message)
-                    self.note(message)
+                for await _ in filled {
+                    while let message = self.next(registry, id) {
+                        try await send(message)
+                        self.note(message)
+                    }
                 }
             }
             group.addTask {
@@ -111,7 +115,10 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
                     try await self.clock.sleep(for: heartbeatInterval)
                     // Asked before anything is locked.
                     let isPrivate = self.isPrivate()
-                    self.decide(registry, session: id) { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
+                    self.decide(registry, session: id) { session, ledger in
+                        session.machine.heartbeatDue(
+                            isPrivate: isPrivate, isSending: session.outbox.isSending, &ledger)
+                    }
                 }
             }
             defer { group.cancelAll() }
@@ -121,7 +128,14 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
 
     private var registries: [String] { state.withLock { $0.sessions.keys.sorted() } }
 
-    private func begin(_ registry: String, _ outgoing: AsyncStream<ControlMessage>.Continuation) -> Int {
+    private func next(_ registry: String, _ id: Int) -> ControlMessage? {
+        state.withLock { state in
+            guard state.sessions[registry]?.id == id else { return nil }
+            return state.sessions[registry]?.outbox.next()
+        }
+    }
+
+    private func begin(_ registry: String, _ wake: AsyncStream<Void>.Continuation) -> Int {
         let isPrivate = isPrivate()
         // Taking over and beginning are one step: nothing of the session before may get into this one.
         let (id, superseded) = state.withLock { state in
@@ -129,20 +143,22 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
             let superseded = state.sessions[registry]
             state.sessions[registry] = Session(
                 id: state.lastSessionID, machine: RouteSyncMachine(clusterUUID: clusterUUID, registry: registry),
-                outgoing: outgoing)
-            _ = take(&state, registry) { $0.sessionEstablished(&$1) }
+                wake: wake)
+            _ = take(&state, registry) { $0.machine.sessionEstablished(&$1) }
             // At once, so that the gateway knows the cluster's type from the beginning.
-            _ = take(&state, registry) { $0.heartbeatDue(isPrivate: isPrivate, &$1) }
+            _ = take(&state, registry) {
+                $0.machine.heartbeatDue(isPrivate: isPrivate, isSending: $0.outbox.isSending, &$1)
+            }
             return (state.lastSessionID, superseded)
         }
-        superseded?.outgoing.finish()
+        superseded?.wake.finish()
         return id
     }
 
     private func end(_ registry: String, _ id: Int) {
         let ended = state.withLock { state -> Loss? in
             guard let session = state.sessions[registry], session.id == id else { return nil }
-            session.outgoing.finish()
+            session.wake.finish()
             state.sessions[registry] = nil
             state.losses += 1
             return Loss(registry: registry, number: state.losses)
@@ -174,12 +190,18 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     }
 
     package func received(_ ack: ControlMessage.IngressRoutesAck, from registry: String = "") {
-        decide(registry) { $0.acknowledged(ack, &$1) }
+        decide(registry) { session, ledger in
+            // What was not sent yet cannot be answered.
+            session.outbox.holds(ack.revision)
+                ? RouteSyncMachine.Step() : session.machine.acknowledged(ack, &ledger)
+        }
     }
 
     package func resyncRequested(reason: String, by registry: String = "") {
         logger.info("Resync requested", metadata: ["reason": "\(reason)"])
-        decide(registry) { $0.resyncRequested(&$1) }
+        decide(registry) { session, ledger in
+            session.machine.resyncRequested(isSending: session.outbox.isSending, &ledger)
+        }
     }
 
     package var standbyHeartbeat: ControlMessage.Heartbeat {
@@ -194,7 +216,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     /// is no such session any more nothing happens: what was heard came too late.
     private func decide(
         _ registry: String, session id: Int? = nil,
-        _ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step
+        _ event: (inout Session, inout RouteLedger) -> RouteSyncMachine.Step
     ) {
         let step = state.withLock { state in
             guard let session = state.sessions[registry], id == nil || session.id == id else {
@@ -216,7 +238,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
 
     private func take(
         _ state: inout State, _ registry: String,
-        _ event: (inout RouteSyncMachine, inout RouteLedger) -> RouteSyncMachine.Step
+        _ event: (inout Session, inout RouteLedger) -> RouteSyncMachine.Step
     ) -> RouteSyncMachine.Step {
         // Taken out for the while, so that nothing it holds is copied.
         guard var session = state.sessions.removeValue(forKey: registry) else { return RouteSyncMachine.Step() }
@@ -225,10 +247,11 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
             if !isLeading() { ledger.endTerm() }
             let changes = ledger.takeChangedKeys()
             session.machine.noteChanges(changes)
-            return (event(&session.machine, &ledger), changes)
+            return (event(&session, &ledger), changes)
         }
         for other in state.sessions.keys { state.sessions[other]?.machine.noteChanges(changes) }
-        for message in step.messages { session.outgoing.yield(message) }
+        session.outbox.add(step.messages)
+        if !step.messages.isEmpty { session.wake.yield() }
         state.sessions[registry] = session
         return step
     }

@@ -214,6 +214,8 @@ final class TunnelSession: TunnelObserver {
             send(.resync(.init(reason: "the routes could not be stored")), tunnel)
         case .failed(.refresh, let error):
             logger.error("Routes could not be refreshed", metadata: ["error": "\(error)"])
+            // The answer says that what came before has been handled, too.
+            answer(session.notRefreshed(), tunnel)
         }
     }
 

@@ -111,10 +111,7 @@ final class FakeAgent: Sendable {
     /// A WebSocket message, whatever it holds.
     func message(_ opcode: UInt8, _ payload: ByteBuffer) {
         var writer = WebSocketWriter(role: .client)
-        var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
-        message.writeImmutableBuffer(payload)
-        writer.finish(&message, opcode: opcode)
-        tunnel?.channel.writeAndFlush(message, promise: nil)
+        tunnel?.channel.writeAndFlush(writer.raw(opcode, payload), promise: nil)
     }
 
     private struct Observer: TunnelObserver {

@@ -77,10 +77,7 @@ final class FakeGateway: TunnelAdmission {
         guard let tunnel = state.withLock({ $0.tunnels.last }) else { return }
         var writer = WebSocketWriter(role: .server)
         for (opcode, payload) in messages {
-            var message = writer.startMessage(capacity: payload.readableBytes, allocator: ByteBufferAllocator())
-            message.writeImmutableBuffer(payload)
-            writer.finish(&message, opcode: opcode)
-            tunnel.channel.writeAndFlush(message, promise: nil)
+            tunnel.channel.writeAndFlush(writer.raw(opcode, payload), promise: nil)
         }
     }
 

@@ -39,12 +39,17 @@ final class FakeSync: RouteSyncing {
             state.sessions += 1
             state.revision += 1
             state.pushes[state.sessions] = push
-            let sync = ControlMessage.IngressRoutes(
-                action: .sync, clusterUUID: state.clusterUUID, routes: state.sync, revision: state.revision)
+            let pages = RoutePaging.pages(of: state.sync)
+            let sync = pages.enumerated().map { index, page in
+                ControlMessage.ingressRoutes(
+                    .init(
+                        action: .sync, clusterUUID: state.clusterUUID, routes: page, revision: state.revision,
+                        page: .init(index: index, last: index == pages.count - 1)))
+            }
             return (state.sessions, sync)
         }
         defer { _ = state.withLock { $0.pushes.removeValue(forKey: session) } }
-        try await send(.ingressRoutes(sync))
+        for page in sync { try await send(page) }
         for await message in pushed { try await send(message) }
         try Task.checkCancellation()
     }
