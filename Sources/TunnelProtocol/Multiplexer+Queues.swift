@@ -25,6 +25,13 @@ extension Multiplexer {
         crowdedOut.append(id)
     }
 
+    /// Whether what waits for readers that have stopped is so much that a new stream would wait for them, too.
+    var isStuck: Bool {
+        guard queuedBody > budget.queueLimit else { return false }
+        let stuck = streams.values.reduce(0) { $0 + ($1.isStalled ? $1.outbound.bytes : 0) }
+        return stuck >= budget.queueLimit / 4 * 3
+    }
+
     /// Names streams whose sources were stopped for the others' sake and may go on, first come first served and few at
     /// a time: what they send is not known yet. To be asked after every `write`, and once per second.
     package mutating func letIn() -> [StreamID] {

@@ -44,7 +44,7 @@ extension Multiplexer {
         guard streams.count < maxStreams + (head.isCanary ? 1 : 0) else {
             return refuse(id, .refused, "as many streams as allowed are open")
         }
-        guard queuedBytes < limits.budget || head.isCanary else {
+        guard queuedBytes < limits.budget && !isStuck || head.isCanary else {
             return refuse(id, .overloaded, "the tunnel's memory budget is used up by answers that wait to be sent")
         }
         guard Int(head.window) <= SendWindow.largest else {

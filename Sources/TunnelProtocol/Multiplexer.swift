@@ -170,7 +170,9 @@ extension Multiplexer {
         precondition(role == .gateway, "only the gateway opens streams")
         guard hasNumbersLeft else { return .draining }
         guard streams.count < maxStreams else { return .streamLimit }
-        guard queuedBody < limits.budget, let grant = budget.openingGrant(limits: limits) else { return .memory }
+        guard queuedBody < limits.budget, !isStuck, let grant = budget.openingGrant(limits: limits) else {
+            return .memory
+        }
         return open(head, endStream: endStream, grant: grant)
     }
 

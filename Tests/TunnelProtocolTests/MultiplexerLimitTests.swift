@@ -177,9 +177,9 @@ struct MultiplexerLimitTests {
         var mux = Multiplexer(role: .agent, maxStreams: 2000, limits: limits)
         let chunk = filler(limits.sendQueueHigh)
         var stopped: Set<StreamID> = []
-        for number in 1...1000 as ClosedRange<UInt32> {
-            let id = StreamID(number)
-            _ = mux.receive(.headers(id, .request(Heads.get(window: 0)), endStream: true))
+        let ids = (1...1000).map { StreamID(UInt32($0)) }
+        for id in ids { _ = mux.receive(.headers(id, .request(Heads.get(window: 0)), endStream: true)) }
+        for id in ids {
             var mayGoOn = mux.respond(id, Heads.ok, endStream: false)
             // A source sends until it is told to stop, and one read more that was under way.
             while mayGoOn { mayGoOn = mux.send(id, chunk, endStream: false) }
@@ -189,6 +189,11 @@ struct MultiplexerLimitTests {
         #expect(mux.queuedBytes > limits.budget / 4)
         #expect(mux.stalledStreams > 100)
         #expect(mux.stalls == mux.stalledStreams)
+        // One that came now would wait for the readers that have stopped.
+        guard
+            case .refused(_, .overloaded, _) = mux.receive(
+                .headers(StreamID(1001), .request(Heads.get), endStream: true))
+        else { return #expect(Bool(false), "a new stream is accepted") }
         // The readers read again.
         for number in 1...1000 as ClosedRange<UInt32> { _ = mux.receive(.window(StreamID(number), increment: 1 << 20)) }
         var rounds = 0
@@ -201,6 +206,9 @@ struct MultiplexerLimitTests {
         #expect(stopped.isEmpty)
         #expect(mux.queuedBytes == 0)
         #expect(mux.stalledStreams == 0)
+        #expect(
+            mux.receive(.headers(StreamID(1002), .request(Heads.get), endStream: true))
+                == .opened(StreamID(1002), Heads.get, endStream: true))
     }
 
     @Test("What is promised to the peer and what waits to be sent share one budget")

@@ -105,7 +105,7 @@ package struct FrontDoor: Service {
             )
             .childChannelOption(
                 .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 128 * 1024)
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 64 * 1024)
             )
             // One read at a time: what is read before the stream says stop is held for it.
             .childChannelOption(.maxMessagesPerRead, value: 1)
