@@ -26,6 +26,10 @@ package struct FloodGuard: Hashable, Sendable {
         case ping
         /// Frames of unknown types.
         case unknownFrame
+        /// Control messages.
+        case control
+        /// Control messages that change nothing: errors, those of unknown types, and those that had to be refused.
+        case uselessControl
 
         /// As the detail of the violation names it.
         var name: String {
@@ -39,6 +43,8 @@ package struct FloodGuard: Hashable, Sendable {
             case .emptyFragment: "empty fragments"
             case .ping: "pings"
             case .unknownFrame: "frames of unknown types"
+            case .control: "control messages"
+            case .uselessControl: "control messages that change nothing"
             }
         }
     }
@@ -52,8 +58,8 @@ package struct FloodGuard: Hashable, Sendable {
         var tokens: Double
         private var filledAt: NIODeadline?
 
-        init(perSecond: Int, burst: Int) {
-            self.perSecond = Double(perSecond)
+        init(perSecond: Double, burst: Int) {
+            self.perSecond = perSecond
             most = Double(burst)
             tokens = most
         }
@@ -77,11 +83,11 @@ package struct FloodGuard: Hashable, Sendable {
     package init(role: Multiplexer.Role, maxStreams: Int) {
         buckets = Kind.allCases.map { kind in
             switch kind {
-            case .emptyData, .emptyMessage, .emptyFragment, .ping: Bucket(perSecond: 10, burst: 200)
+            case .emptyData, .emptyMessage, .emptyFragment, .ping, .uselessControl: Bucket(perSecond: 10, burst: 200)
             case .window, .informational, .unknownFrame: Bucket(perSecond: 100, burst: 1000)
-            case .stray: Bucket(perSecond: 1000, burst: 10_000)
+            case .stray, .control: Bucket(perSecond: 1000, burst: 10_000)
             case .reset where role == .agent:
-                Bucket(perSecond: max(100, 2 * maxStreams), burst: max(1000, 4 * maxStreams))
+                Bucket(perSecond: Double(max(100, 2 * maxStreams)), burst: max(1000, 4 * maxStreams))
             case .reset: Bucket(perSecond: 100, burst: 1000)
             }
         }

@@ -15,6 +15,8 @@ package struct GatewaySession {
         case apply(RouteChange)
         /// The cluster is alive: keep its routes. Then report with `refreshed`.
         case refresh(ControlMessage.Heartbeat)
+        /// The agent says that it did not take a message.
+        case told(ControlMessage.ControlError)
         /// Log it; nothing else happens.
         case note(String)
         case close(ProtocolViolation)
@@ -112,7 +114,7 @@ package struct GatewaySession {
         case (.established, .message(.heartbeat(let heartbeat))):
             return .refresh(heartbeat)
         case (.established, .message(.error(let error))):
-            return .note("\(error.code): \(error.message)")
+            return .told(error)
         case (.established, .message(let message)):
             return close(.unexpectedControl, "\(message.typeName) from an agent")
         }

@@ -25,7 +25,7 @@ struct ResetPace {
     mutating func limit(to maxStreams: Int) { bucket = Self.bucket(maxStreams) }
 
     private static func bucket(_ maxStreams: Int) -> FloodGuard.Bucket {
-        FloodGuard.Bucket(perSecond: max(50, maxStreams / 2), burst: max(500, maxStreams))
+        FloodGuard.Bucket(perSecond: Double(max(50, maxStreams / 2)), burst: max(500, maxStreams))
     }
 
     /// Whether a RESET may leave now, before which none waits.

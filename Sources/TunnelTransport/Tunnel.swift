@@ -63,6 +63,11 @@ package final class Tunnel: Sendable {
         return promise.futureResult
     }
 
+    /// A control message of the peer changed nothing; too many of them are a violation.
+    package func receivedUselessControl() {
+        onLoop { $0.receivedUselessControl() }
+    }
+
     /// Opens no more streams at once than this, because the peer takes no more.
     package func limitStreams(to count: Int) {
         onLoop { $0.limitStreams(to: count) }

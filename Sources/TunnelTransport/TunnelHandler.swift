@@ -154,6 +154,7 @@ package final class TunnelHandler: ChannelInboundHandler {
                 throw ProtocolViolation(.controlFlood, "answers to frames are not read")
             }
         case .text(let text):
+            try count(.control)
             guard observer.tunnelReceived(text) else {
                 throw ProtocolViolation(.controlFlood, "control messages arrive faster than they are handled")
             }
@@ -172,6 +173,12 @@ package final class TunnelHandler: ChannelInboundHandler {
     /// The peer sent something that does nothing.
     private func count(_ useless: FloodGuard.Kind) throws(ProtocolViolation) {
         if let violation = multiplexer.receivedUseless(useless, at: readAt) { throw violation }
+    }
+
+    /// The owner has found that a control message did nothing.
+    func receivedUselessControl() {
+        guard closeReason == nil else { return }
+        if let violation = multiplexer.receivedUseless(.uselessControl, at: .now()) { close(.violated(violation)) }
     }
 
     private func carryOut(_ action: Multiplexer.Action) {

@@ -22,13 +22,15 @@ struct RouteSyncerTests {
 
         func sent(to registry: String) -> [ControlMessage] { byRegistry.withLock { $0[registry] ?? [] } }
 
-        func syncer(downAfter: Duration = .seconds(60)) -> RouteSyncer {
+        func syncer(
+            downAfter: Duration = .seconds(60), clock: any Clock<Duration> = ContinuousClock()
+        ) -> RouteSyncer {
             _ = ledger.setPublication(.published)
             ledger.setComplete()
             return RouteSyncer(
                 clusterUUID: "abc-123", ledger: ledger, isPrivate: { true },
                 onAffected: { keys in self.affected.withLock { $0.append(keys) } }, downAfter: downAfter,
-                logger: .silent)
+                clock: clock, logger: .silent)
         }
 
         func submit(_ name: String) throws {
@@ -80,6 +82,31 @@ struct RouteSyncerTests {
             #expect(bench.transcript[3].hasPrefix("sync @"))
             group.cancelAll()
             while let result = await group.nextResult() { _ = result }
+        }
+    }
+
+    @Test("However often the gateway asks for the whole set, it is sent once a second")
+    func manyResyncs() async throws {
+        let bench = Bench()
+        let clock = ManualClock()
+        let syncer = bench.syncer(clock: clock)
+        try bench.submit("a")
+        let syncs = { @Sendable in bench.transcript.count { $0.hasPrefix("sync @") } }
+        try await withRunning {
+            try await bench.session(syncer)
+        } _: {
+            try await eventually("the set is sent") { syncs() == 1 }
+            for _ in 0..<1000 { syncer.resyncRequested(reason: "more") }
+            try await eventually("it is sent again") { syncs() == 2 }
+            // For the heartbeat, and for the next set.
+            try await eventually("the rest waits") { clock.sleepers == 2 }
+            for _ in 0..<1000 { syncer.resyncRequested(reason: "more") }
+            clock.advance(by: .milliseconds(999))
+            #expect(syncs() == 2)
+            clock.advance(by: .milliseconds(1))
+            try await eventually("what waited is one set") { syncs() == 3 }
+            try await eventually("the next waits") { clock.sleepers == 2 }
+            #expect(syncs() == 3)
         }
     }
 

@@ -113,6 +113,38 @@ struct FloodTests {
         }
     }
 
+    @Test("an agent whose control messages change nothing, however slowly they come, and few lines of the log tell it")
+    func uselessControl() async throws {
+        var options = StackOptions()
+        options.hasAgent = false
+        try await withStack(options) { _ in
+        } _: { stack in
+            let agent = try await FakeAgent.connect(stack)
+            var sent = 0
+            while agent.closed == nil, sent < 2000 {
+                // No more at once than may wait.
+                for _ in 0..<50 { agent.sendText(#"{"type": "nonsense", "payload": {}}"#) }
+                sent += 50
+                try await eventually("they are answered") { agent.errors.count >= sent || agent.closed != nil }
+            }
+            try await eventually("the agent is told") { agent.errors.last?.code == "flood" }
+            #expect(stack.gatewayLog.lines("Control message refused").count <= 11)
+        }
+    }
+
+    @Test("a gateway that reports errors without end")
+    func uselessReports() async throws {
+        try await withAgent { backend in
+            try await backend.waitForEnd()
+        } _: { gateway, _ in
+            let report = ByteBuffer(string: #"{"type": "error", "payload": {"code": "odd", "message": "odd"}}"#)
+            // Fewer than may wait, and more than change nothing with an honest peer.
+            gateway.messages(Array(repeating: (WebSocketOpcode.text, report), count: 240))
+            try await eventually("the gateway is told") { gateway.errors.first == "flood" }
+            try await eventually("the agent comes again") { gateway.tunnelCount >= 2 }
+        }
+    }
+
     @Test("clients that open requests and give them up, however fast, end no tunnel, and others are served")
     func impatientClients() async throws {
         var options = StackOptions()

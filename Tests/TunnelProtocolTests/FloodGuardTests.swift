@@ -162,7 +162,7 @@ struct FloodGuardTests {
 
     @Test(
         "What is no frame of a stream counts, too",
-        arguments: [FloodGuard.Kind.emptyMessage, .emptyFragment, .ping, .unknownFrame])
+        arguments: [FloodGuard.Kind.emptyMessage, .emptyFragment, .ping, .unknownFrame, .uselessControl])
     func beside(kind: FloodGuard.Kind) {
         var mux = agent()
         var taken = 0
@@ -170,6 +170,29 @@ struct FloodGuardTests {
         #expect(taken == (kind == .unknownFrame ? 1000 : 200))
         #expect(mux.receivedUseless(kind, at: start)?.code == .flood)
         #expect(mux.receivedUseless(kind, at: start + .seconds(1)) == nil)
+    }
+
+    @Test("Control messages are let pass as fast as any honest peer sends them, and no faster")
+    func control() {
+        var mux = gateway()
+        var taken = 0
+        while taken < 100_000, mux.receivedUseless(.control, at: start) == nil { taken += 1 }
+        #expect(taken == 10_000)
+        let later = start + .seconds(1)
+        while taken < 100_000, mux.receivedUseless(.control, at: later) == nil { taken += 1 }
+        #expect(taken == 11_000)
+    }
+
+    @Test("What a peer makes this side log comes ten at once, then one every ten seconds, and says what was left out")
+    func lines() {
+        var limit = LineLimit()
+        let passed = (0..<100).map { _ in limit.pass(at: start) }
+        #expect(passed.prefix(10).allSatisfy { $0 == 0 })
+        #expect(passed.dropFirst(10).allSatisfy { $0 == nil })
+        let later = (0..<5).map { _ in limit.pass(at: start + .seconds(10)) }
+        #expect(later == [90, nil, nil, nil, nil])
+        let last = limit.pass(at: start + .seconds(20))
+        #expect(last == 4)
     }
 
     @Test("A reader tells how many frames it passed over")

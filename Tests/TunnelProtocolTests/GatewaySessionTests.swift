@@ -240,7 +240,8 @@ struct GatewaySessionTests {
             return
         }
         #expect(error.code == "unknown_type")
-        #expect(session.received(.message(.error(.init(code: "c", message: "m")))) == .note("c: m"))
+        let told = ControlMessage.ControlError(code: "c", message: "m")
+        #expect(session.received(.message(.error(told))) == .told(told))
         #expect(code(session.received(.malformed("bad"))) == .malformedControl)
         for wrong in [ControlMessage.heartbeatAck(.init(revision: 1)), .resync(.init(reason: ""))] {
             var session = established()

@@ -131,6 +131,7 @@ final class AgentTunnelSession: TunnelObserver {
 
     private func serve(_ tunnel: Tunnel) async -> Outcome {
         var machine = AgentSession()
+        var reports = LineLimit()
         var retryAfter: TimeAmount?
         var establishedAt: NIODeadline?
         var registry = ""
@@ -145,6 +146,7 @@ final class AgentTunnelSession: TunnelObserver {
             repeat {
                 switch action {
                 case .send(let message):
+                    if case .error = message { tunnel.receivedUselessControl() }
                     send(message, on: tunnel)
                 case .established(let welcome):
                     establishedAt = .now()
@@ -163,9 +165,15 @@ final class AgentTunnelSession: TunnelObserver {
                     syncer.resyncRequested(reason: reason, by: registry)
                 case .told(let error):
                     retryAfter = error.retryAfterMilliseconds.map { .milliseconds(Int64($0)) }
-                    logger.warning(
-                        "Gateway reported an error",
-                        metadata: ["code": "\(error.code)", "detail": "\(error.message)"])
+                    tunnel.receivedUselessControl()
+                    if let heldBack = reports.pass(at: .now()) {
+                        logger.warning(
+                            "Gateway reported an error",
+                            metadata: [
+                                "code": "\(error.code)", "detail": "\(error.message)",
+                                "held_back": .stringConvertible(heldBack),
+                            ])
+                    }
                 case .note(let text):
                     logger.debug("Control message noted", metadata: ["note": "\(text)"])
                 case .close(let violation):

@@ -15,6 +15,13 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         var outbox = RouteOutbox()
         /// Told when the outbox gets something; ends with the session.
         var wake: AsyncStream<Void>.Continuation
+        /// Takes the reason why the gateway asks for the whole set; of several that wait the last.
+        var ask: AsyncStream<String>.Continuation
+
+        func finish() {
+            wake.finish()
+            ask.finish()
+        }
     }
 
     private struct State {
@@ -30,6 +37,9 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         /// Its place among all losses.
         var number: Int
     }
+
+    /// However often a gateway asks for the whole set, this is between one and the next.
+    static let resyncSpacing = Duration.seconds(1)
 
     private let state = Mutex(State())
     private let clusterUUID: String
@@ -99,7 +109,8 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         send: @escaping @Sendable (ControlMessage) async throws -> Void
     ) async throws {
         let (filled, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let id = begin(registry, wake)
+        let (asked, ask) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .bufferingNewest(1))
+        let id = begin(registry, wake, ask)
         defer { end(registry, id) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -121,6 +132,16 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
                     }
                 }
             }
+            group.addTask {
+                for await reason in asked {
+                    self.logger.info("Resync requested", metadata: ["reason": "\(reason)"])
+                    self.decide(registry, session: id) { session, ledger in
+                        session.machine.resyncRequested(isSending: session.outbox.isSending, &ledger)
+                    }
+                    // What is asked for meanwhile is one more set, however often.
+                    try await self.clock.sleep(for: Self.resyncSpacing)
+                }
+            }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -135,7 +156,9 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
         }
     }
 
-    private func begin(_ registry: String, _ wake: AsyncStream<Void>.Continuation) -> Int {
+    private func begin(
+        _ registry: String, _ wake: AsyncStream<Void>.Continuation, _ ask: AsyncStream<String>.Continuation
+    ) -> Int {
         let isPrivate = isPrivate()
         // Taking over and beginning are one step: nothing of the session before may get into this one.
         let (id, superseded) = state.withLock { state in
@@ -143,7 +166,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
             let superseded = state.sessions[registry]
             state.sessions[registry] = Session(
                 id: state.lastSessionID, machine: RouteSyncMachine(clusterUUID: clusterUUID, registry: registry),
-                wake: wake)
+                wake: wake, ask: ask)
             _ = take(&state, registry) { $0.machine.sessionEstablished(&$1) }
             // At once, so that the gateway knows the cluster's type from the beginning.
             _ = take(&state, registry) {
@@ -151,14 +174,14 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
             }
             return (state.lastSessionID, superseded)
         }
-        superseded?.wake.finish()
+        superseded?.finish()
         return id
     }
 
     private func end(_ registry: String, _ id: Int) {
         let ended = state.withLock { state -> Loss? in
             guard let session = state.sessions[registry], session.id == id else { return nil }
-            session.wake.finish()
+            session.finish()
             state.sessions[registry] = nil
             state.losses += 1
             return Loss(registry: registry, number: state.losses)
@@ -198,10 +221,7 @@ package final class RouteSyncer: ServiceLifecycle.Service, RouteSyncing {
     }
 
     package func resyncRequested(reason: String, by registry: String = "") {
-        logger.info("Resync requested", metadata: ["reason": "\(reason)"])
-        decide(registry) { session, ledger in
-            session.machine.resyncRequested(isSending: session.outbox.isSending, &ledger)
-        }
+        _ = state.withLock { $0.sessions[registry]?.ask.yield(reason) }
     }
 
     package var standbyHeartbeat: ControlMessage.Heartbeat {

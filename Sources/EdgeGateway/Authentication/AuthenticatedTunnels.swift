@@ -11,6 +11,8 @@ package final class AuthenticatedTunnels: Sendable {
     private struct State {
         var leases = TunnelLeases()
         var tunnels: [String: Tunnel] = [:]
+        /// Open tunnels by cluster; a cluster without any is not in it.
+        var counts: [String: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -21,19 +23,28 @@ package final class AuthenticatedTunnels: Sendable {
 
     var all: [Tunnel] { state.withLock { Array($0.tunnels.values) } }
 
-    /// Follows a tunnel until it is closed.
-    func add(_ tunnel: Tunnel, _ identity: TunnelIdentity, id: String) {
-        state.withLock { state in
+    /// How many tunnels of a cluster are open: in the rotation, before their hello, superseded, or drained by either side.
+    func count(of cluster: String) -> Int { state.withLock { $0.counts[cluster] ?? 0 } }
+
+    /// Follows a tunnel until it is closed. Returns how many tunnels of its cluster are open now.
+    func add(_ tunnel: Tunnel, _ identity: TunnelIdentity, id: String) -> Int {
+        let count = state.withLock { state in
             state.leases.add(id, identity, now: Date(), random: .random(in: 0..<1))
             state.tunnels[id] = tunnel
+            let count = (state.counts[identity.cluster] ?? 0) + 1
+            state.counts[identity.cluster] = count
+            return count
         }
-        tunnel.channel.closeFuture.whenComplete { _ in self.remove(id) }
+        tunnel.channel.closeFuture.whenComplete { _ in self.remove(id, of: identity.cluster) }
+        return count
     }
 
-    private func remove(_ id: String) {
+    private func remove(_ id: String, of cluster: String) {
         state.withLock { state in
             state.leases.remove(id)
             state.tunnels[id] = nil
+            let count = (state.counts[cluster] ?? 0) - 1
+            state.counts[cluster] = count > 0 ? count : nil
         }
     }
 

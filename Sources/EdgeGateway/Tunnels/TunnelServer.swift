@@ -35,8 +35,11 @@ package struct TunnelServer: Service {
         }
     }
 
-    /// Tunnels of one cluster at a time: enough for several replicas with several tunnels each, and each costs memory.
+    /// Tunnels of one cluster in the rotation: enough for several replicas with several tunnels each, and each costs
+    /// memory.
     private static let mostTunnels = 64
+    /// Open tunnels of one cluster, whatever their agents have said: each in the rotation may be about to be replaced.
+    private static let mostOpenTunnels = 2 * mostTunnels
 
     private let configuration: Configuration
     private let authenticator: TunnelAuthenticator
@@ -121,7 +124,9 @@ package struct TunnelServer: Service {
 
         func admit(_ request: TunnelRequest) -> EventLoopFuture<TunnelSession> {
             server.authenticator.authenticate(request).flatMapThrowing { proved in
-                guard server.tunnels.count(of: proved.cluster) < TunnelServer.mostTunnels else {
+                guard server.tunnels.count(of: proved.cluster) < TunnelServer.mostTunnels,
+                    server.authenticated.count(of: proved.cluster) < TunnelServer.mostOpenTunnels
+                else {
                     throw TunnelRefusal(.overloaded, "the cluster has as many tunnels as allowed", retryAfter: 30)
                 }
                 return server.session(for: proved)
@@ -147,7 +152,12 @@ package struct TunnelServer: Service {
         ) {
             server.authenticator.metrics.accepted()
             session.started(tunnel)
-            server.authenticated.add(tunnel, session.proved, id: session.id)
+            // Those that were let in at the same moment did not count each other.
+            let count = server.authenticated.add(tunnel, session.proved, id: session.id)
+            guard count <= TunnelServer.mostOpenTunnels else {
+                tunnel.close(.goingAway)
+                return
+            }
             guard case .enqueued = sessions.yield(session) else {
                 tunnel.close(.goingAway)
                 return

@@ -111,19 +111,34 @@ final class TunnelSession: TunnelObserver {
     func run() async {
         guard let tunnel = tunnel.withLock({ $0 }) else { return }
         var session = GatewaySession(identity: identity)
+        var refusals = LineLimit()
         for await event in inbox {
-            guard let errand = handle(event, &session, tunnel) else { continue }
+            guard let errand = handle(event, &session, &refusals, tunnel) else { continue }
             await settle(perform(errand), &session, tunnel)
         }
         await registry.ended(tunnel: id, of: cluster)
         self.tunnel.withLock { $0 = nil }
     }
 
-    private func handle(_ event: Event, _ session: inout GatewaySession, _ tunnel: Tunnel) -> Errand? {
+    private func handle(
+        _ event: Event, _ session: inout GatewaySession, _ refusals: inout LineLimit, _ tunnel: Tunnel
+    ) -> Errand? {
         switch event {
         case .received(let text):
             logger.debug("Control message received", metadata: ["message": "\(text)"])
-            return carryOut(session.received(ControlMessage.decode(text)), tunnel)
+            let action = session.received(ControlMessage.decode(text))
+            if case .send(.error(let error)) = action {
+                tunnel.receivedUselessControl()
+                if let heldBack = refusals.pass(at: .now()) {
+                    logger.warning(
+                        "Control message refused",
+                        metadata: [
+                            "code": "\(error.code)", "detail": "\(error.message)",
+                            "held_back": .stringConvertible(heldBack),
+                        ])
+                }
+            }
+            return carryOut(action, tunnel)
         case .handshakeTimedOut:
             return session.handshakeTimedOut().flatMap { carryOut($0, tunnel) }
         }
@@ -133,10 +148,6 @@ final class TunnelSession: TunnelObserver {
     private func carryOut(_ action: GatewaySession.Action, _ tunnel: Tunnel) -> Errand? {
         switch action {
         case .send(let message):
-            if case .error(let error) = message {
-                logger.warning(
-                    "Control message refused", metadata: ["code": "\(error.code)", "detail": "\(error.message)"])
-            }
             send(message, tunnel)
         case .establish(let welcome, let hello):
             tunnel.limitStreams(to: hello.maxStreams)
@@ -173,6 +184,10 @@ final class TunnelSession: TunnelObserver {
             return .apply(change)
         case .refresh(let heartbeat):
             return .refresh(heartbeat)
+        case .told(let error):
+            tunnel.receivedUselessControl()
+            logger.debug(
+                "Agent reported an error", metadata: ["code": "\(error.code)", "detail": "\(error.message)"])
         case .note(let text):
             logger.debug("Control message noted", metadata: ["note": "\(text)"])
         case .close(let violation):
