@@ -50,8 +50,22 @@ package struct AdvertisedRoute: Codable, Hashable, Sendable {
         annotations = try container.decodeIfPresent([String: String].self, forKey: .annotations) ?? [:]
     }
 
+    /// The largest `size` that is served, in bytes.
+    package static let maximumSize = 32 * 1024
+
+    /// What the route weighs in memory, nearly: the bytes of its texts, and 32 for each annotation.
+    package var size: Int {
+        let texts = [host, path, pathType, service, namespace].reduce(0) { $0 + $1.utf8.count }
+        return annotations.reduce(texts) { $0 + $1.key.utf8.count + $1.value.utf8.count + 32 }
+    }
+
     /// The checked route, or why it cannot be served.
     package func route() throws(RouteRefusal) -> Route {
+        guard size <= Self.maximumSize else {
+            throw RouteRefusal(
+                reason: "RouteTooLarge",
+                message: "the route and its annotations have \(size) bytes, more than \(Self.maximumSize)")
+        }
         guard let type = PathType(rawValue: pathType) else {
             throw RouteRefusal(
                 reason: "InvalidPathType",

@@ -86,11 +86,15 @@ package struct GatewaySession {
     private struct PartialSync {
         var revision: Int64
         var pages: Int
+        /// Of all routes that came, the refused ones included, as `AdvertisedRoute.size` counts.
+        var bytes: Int
         var change: RouteChange
     }
 
     /// Routes one cluster may advertise; beyond it `sync` pages must not fill memory.
     package static let maxRoutes = 100_000
+    /// Bytes of one cluster's routes, as `AdvertisedRoute.size` counts.
+    package static let maxRouteBytes = 64 * 1024 * 1024
 
     private let identity: Identity
     private var state = State.awaitingHello
@@ -153,6 +157,16 @@ package struct GatewaySession {
         return [.send(.heartbeatAck(.init(revision: revision)))]
     }
 
+    /// Bytes of a set that has not arrived whole.
+    package var unfinishedBytes: Int {
+        if case .established(_, let sync?) = state { sync.bytes } else { 0 }
+    }
+
+    /// The sets of the cluster that have not arrived whole, over all its tunnels, are larger than allowed.
+    package mutating func overrun() -> Action {
+        close(.tooLarge, "unfinished syncs of one cluster with too many bytes in all")
+    }
+
     /// No hello came in time.
     package mutating func handshakeTimedOut() -> Action? {
         guard case .awaitingHello = state else { return nil }
@@ -192,6 +206,7 @@ package struct GatewaySession {
         var change = RouteChange(
             kind: message.action == .delete ? .delete : message.action == .sync ? .replaceAll : .put,
             action: message.action, revision: message.revision, routes: [])
+        var bytes = 0
         let page: ControlMessage.IngressRoutes.Page
         if message.action == .sync {
             page = message.page ?? .init(index: 0, last: true)
@@ -201,11 +216,13 @@ package struct GatewaySession {
                     return close(.unexpectedControl, "page \(page.index) of a sync that did not begin")
                 }
                 change = partial.change
+                bytes = partial.bytes
             }
         } else {
             page = .init(index: 0, last: true)
         }
         for advertised in message.routes {
+            bytes += advertised.size
             do {
                 change.routes.append(try advertised.route())
             } catch {
@@ -215,10 +232,13 @@ package struct GatewaySession {
         guard change.routes.count + change.rejected.count <= Self.maxRoutes else {
             return close(.tooLarge, "a sync of more than \(Self.maxRoutes) routes")
         }
+        guard bytes <= Self.maxRouteBytes else {
+            return close(.tooLarge, "a sync of more than \(Self.maxRouteBytes) bytes")
+        }
         guard page.last else {
             state = .established(
                 revision: revision,
-                sync: PartialSync(revision: message.revision, pages: page.index + 1, change: change))
+                sync: PartialSync(revision: message.revision, pages: page.index + 1, bytes: bytes, change: change))
             return .note("sync page \(page.index)")
         }
         state = .established(revision: message.revision, sync: nil)

@@ -62,6 +62,36 @@ struct HostnameClaimsTests {
         #expect(try send(.delete, [new], from: "a", through: "t-3").accepted == 1, "the publisher is gone")
     }
 
+    @Test("what one cluster's routes weigh is bounded; others are not touched, and what is given up makes room")
+    mutating func bytes() throws {
+        let one = try Self.route("a.test", "/1")
+        let size = AdvertisedRoute(one).size
+        claims = HostnameClaims(
+            gatewayDomain: try Hostname("gateway.pipeops.io"), timeToLive: .seconds(300), maxRouteBytes: 3 * size)
+        let others = try (2...3).map { try Self.route("a.test", "/\($0)") }
+        #expect(try send(.sync, [one] + others, from: "a").accepted == 3)
+        let fourth = try Self.route("a.test", "/4")
+        let refused = try send(.add, [fourth], from: "a")
+        #expect(refused.rejected.map(\.reason) == ["QuotaExceeded"])
+        #expect(claims.activeRouteCount(of: "a") == 3)
+        #expect(try send(.update, [one], from: "a").accepted == 1, "as large as what it replaces")
+        let larger = try Self.route("a.test", "/1", service: "web-2")
+        #expect(try send(.update, [larger], from: "a").rejected.map(\.reason) == ["QuotaExceeded"])
+        #expect(try send(.add, [try Self.route("b.test", "/4")], from: "b").accepted == 1)
+        _ = try send(.delete, [one], from: "a")
+        #expect(try send(.add, [fourth], from: "a").accepted == 1)
+    }
+
+    @Test("sets that have not arrived whole count over all tunnels of their cluster")
+    func unfinishedSyncs() {
+        let unfinished = UnfinishedSyncs()
+        #expect(unfinished.change(of: "a", by: UnfinishedSyncs.mostBytes))
+        #expect(!unfinished.change(of: "a", by: 1))
+        #expect(unfinished.change(of: "b", by: 1))
+        #expect(unfinished.change(of: "a", by: -2))
+        #expect(unfinished.change(of: "a", by: 1))
+    }
+
     @Test("the first cluster that claims a name has it; the second is told so and changes nothing")
     mutating func firstComeFirstServed() throws {
         let first = try send(.add, [try Self.route("shop.example.com")], from: "a")

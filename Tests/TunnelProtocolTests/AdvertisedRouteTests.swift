@@ -36,6 +36,34 @@ struct AdvertisedRouteTests {
         #expect(throws: RouteRefusal(reason: reason, message: message)) { try route.route() }
     }
 
+    @Test("A route that weighs more than allowed is refused by name, whichever part of it does")
+    func tooLarge() throws {
+        func refusal(_ change: (inout AdvertisedRoute) -> Void) -> String? {
+            var route = sample
+            change(&route)
+            do {
+                _ = try route.route()
+                return nil
+            } catch {
+                return error.reason
+            }
+        }
+        let long = String(repeating: "x", count: AdvertisedRoute.maximumSize)
+        #expect(refusal { $0.path = "/" + long } == "RouteTooLarge")
+        #expect(refusal { $0.service = long } == "RouteTooLarge")
+        #expect(refusal { $0.annotations = ["a": long] } == "RouteTooLarge")
+        let many = Dictionary(uniqueKeysWithValues: (0..<1000).map { ("\($0)", "") })
+        #expect(refusal { $0.annotations = many } == "RouteTooLarge")
+        // The most that an agent makes of an Ingress.
+        let honest = refusal {
+            $0.host = String(repeating: "h", count: 60) + ".test"
+            $0.path = "/" + String(repeating: "p", count: 4095)
+            $0.annotations = Dictionary(
+                uniqueKeysWithValues: (100..<350).map { ("nginx.ingress.kubernetes.io/\($0)", "x") })
+        }
+        #expect(honest == nil)
+    }
+
     @Test("A refusal stays short whatever was advertised")
     func clipped() {
         var route = sample

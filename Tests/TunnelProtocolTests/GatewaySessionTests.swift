@@ -181,6 +181,34 @@ struct GatewaySessionTests {
                 == .tooLarge)
     }
 
+    @Test("A sync of more bytes than allowed ends the tunnel, also where each route is refused")
+    func tooManyBytes() {
+        var session = established()
+        let host = String(repeating: "h", count: 60_000)
+        let fitting = Array(repeating: host, count: GatewaySession.maxRouteBytes / 60_100)
+        #expect(
+            code(session.received(routes(.sync, fitting, revision: 1, page: .init(index: 0, last: false)))) == nil)
+        #expect(session.unfinishedBytes > GatewaySession.maxRouteBytes * 9 / 10)
+        let more = routes(.sync, Array(repeating: host, count: 10), revision: 1, page: .init(index: 1, last: true))
+        #expect(code(session.received(more)) == .tooLarge)
+        #expect(session.unfinishedBytes == 0)
+    }
+
+    @Test("A set that has not arrived whole weighs until it has, or until its cluster has too many of them")
+    func unfinished() {
+        var session = established()
+        _ = session.received(routes(.sync, ["a.com"], revision: 1, page: .init(index: 0, last: false)))
+        let one = session.unfinishedBytes
+        #expect(one == advertised("a.com").size)
+        _ = session.received(routes(.sync, ["b.com"], revision: 1, page: .init(index: 1, last: false)))
+        #expect(session.unfinishedBytes == 2 * one)
+        _ = session.received(routes(.sync, ["c.com"], revision: 1, page: .init(index: 2, last: true)))
+        #expect(session.unfinishedBytes == 0)
+        _ = session.received(routes(.sync, ["a.com"], revision: 2, page: .init(index: 0, last: false)))
+        #expect(code(session.overrun()) == .tooLarge)
+        #expect(session.unfinishedBytes == 0)
+    }
+
     @Test("Routes of another cluster change nothing and end nothing")
     func wrongCluster() {
         var session = established()

@@ -36,6 +36,8 @@ package struct HostnameClaims {
         /// Everything it advertises, refused routes included: the digest covers them too.
         var advertised: [RouteKey: Route] = [:]
         var digest = RouteDigest()
+        /// Of all it advertises, as `AdvertisedRoute.size` counts.
+        var bytes = 0
         var lastSeen: NIODeadline
         /// The tunnel on which the set was replaced last. Deltas of other tunnels are differences from another set.
         var publisher: String?
@@ -47,6 +49,7 @@ package struct HostnameClaims {
     private var lastSequence: UInt64 = 0
     private let gatewayDomain: Hostname
     private let timeToLive: TimeAmount
+    private let maxRouteBytes: Int
     private var clusters: [String: Cluster] = [:]
     private var owners: [Hostname: String] = [:]
     /// Clusters that advertise a name, owner included.
@@ -54,7 +57,11 @@ package struct HostnameClaims {
     /// Keys per cluster and host, so that a host's document costs only its own routes.
     private var keys: [String: [Hostname: Set<RouteKey>]] = [:]
 
-    package init(gatewayDomain: Hostname, timeToLive: TimeAmount) {
+    /// - Parameter maxRouteBytes: what one cluster may advertise, as `AdvertisedRoute.size` counts.
+    package init(
+        gatewayDomain: Hostname, timeToLive: TimeAmount, maxRouteBytes: Int = GatewaySession.maxRouteBytes
+    ) {
+        self.maxRouteBytes = maxRouteBytes
         self.gatewayDomain = gatewayDomain
         self.timeToLive = timeToLive
     }
@@ -148,21 +155,17 @@ package struct HostnameClaims {
         _ touched: inout Set<Hostname>
     ) {
         let host = route.host
-        guard
-            clusters[cluster]?.advertised[route.key] != nil
-                || (clusters[cluster]?.advertised.count ?? 0) < GatewaySession.maxRoutes
-        else {
-            result.rejected.append(
-                .init(
-                    route,
-                    RouteRefusal(
-                        reason: "QuotaExceeded",
-                        message: "the cluster has \(GatewaySession.maxRoutes) routes, and may not have more")))
+        if let refusal = quotaRefusal(of: route, to: cluster) {
+            result.rejected.append(.init(route, refusal))
             return
         }
         let previous = clusters[cluster]?.advertised.updateValue(route, forKey: route.key)
-        if let previous { clusters[cluster]?.digest.remove(previous) }
+        if let previous {
+            clusters[cluster]?.digest.remove(previous)
+            clusters[cluster]?.bytes -= AdvertisedRoute(previous).size
+        }
         clusters[cluster]?.digest.insert(route)
+        clusters[cluster]?.bytes += AdvertisedRoute(route).size
         keys[cluster, default: [:]][host, default: []].insert(route.key)
         guard allowed.allows(host) || isOwn(host, of: cluster) else {
             withdraw(host, from: cluster, &result)
@@ -185,9 +188,28 @@ package struct HostnameClaims {
         touched.insert(host)
     }
 
+    /// Why the cluster may not have this route beside those it has, or in place of one of them.
+    private func quotaRefusal(of route: Route, to cluster: String) -> RouteRefusal? {
+        let known = clusters[cluster]
+        let previous = known?.advertised[route.key]
+        guard previous != nil || (known?.advertised.count ?? 0) < GatewaySession.maxRoutes else {
+            return RouteRefusal(
+                reason: "QuotaExceeded",
+                message: "the cluster has \(GatewaySession.maxRoutes) routes, and may not have more")
+        }
+        let others = (known?.bytes ?? 0) - (previous.map { AdvertisedRoute($0).size } ?? 0)
+        guard others + AdvertisedRoute(route).size <= maxRouteBytes else {
+            return RouteRefusal(
+                reason: "QuotaExceeded",
+                message: "the cluster's routes have \(others) bytes, and may not have more than \(maxRouteBytes)")
+        }
+        return nil
+    }
+
     private mutating func remove(_ key: RouteKey, of cluster: String, _ touched: inout Set<Hostname>) {
         guard let route = clusters[cluster]?.advertised.removeValue(forKey: key) else { return }
         clusters[cluster]?.digest.remove(route)
+        clusters[cluster]?.bytes -= AdvertisedRoute(route).size
         keys[cluster]?[key.host]?.remove(key)
         if keys[cluster]?[key.host]?.isEmpty == true {
             keys[cluster]?[key.host] = nil

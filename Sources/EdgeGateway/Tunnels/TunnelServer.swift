@@ -46,6 +46,7 @@ package struct TunnelServer: Service {
     private let authenticated: AuthenticatedTunnels
     private let registry: RouteRegistry
     private let tunnels: TunnelRegistry
+    private let unfinished = UnfinishedSyncs()
     private let drain: GatewayDrain
     private let warmUp: WarmUp
     private let metrics: GatewayTunnelMetrics
@@ -114,7 +115,8 @@ package struct TunnelServer: Service {
             registry: configuration.registry)
         return TunnelSession(
             identity: identity, proved: proved, authenticator: authenticator, registry: registry, tunnels: tunnels,
-            metrics: metrics, warmUp: warmUp, canaryTimeout: configuration.tunnel.canaryTimeout, logger: logger)
+            unfinished: unfinished, metrics: metrics, warmUp: warmUp, canaryTimeout: configuration.tunnel.canaryTimeout,
+            logger: logger)
     }
 
     /// Lets agents in by their token or certificate.

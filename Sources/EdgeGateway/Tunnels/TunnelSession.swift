@@ -38,6 +38,7 @@ final class TunnelSession: TunnelObserver {
     private let authenticator: TunnelAuthenticator
     private let registry: RouteRegistry
     private let tunnels: TunnelRegistry
+    private let unfinished: UnfinishedSyncs
     private let metrics: GatewayTunnelMetrics
     private let warmUp: WarmUp
     private let canaryTimeout: TimeAmount
@@ -51,8 +52,8 @@ final class TunnelSession: TunnelObserver {
 
     init(
         identity: GatewaySession.Identity, proved: TunnelIdentity, authenticator: TunnelAuthenticator,
-        registry: RouteRegistry, tunnels: TunnelRegistry, metrics: GatewayTunnelMetrics, warmUp: WarmUp,
-        canaryTimeout: TimeAmount, logger: Logger
+        registry: RouteRegistry, tunnels: TunnelRegistry, unfinished: UnfinishedSyncs,
+        metrics: GatewayTunnelMetrics, warmUp: WarmUp, canaryTimeout: TimeAmount, logger: Logger
     ) {
         self.metrics = metrics
         self.warmUp = warmUp
@@ -62,6 +63,7 @@ final class TunnelSession: TunnelObserver {
         self.authenticator = authenticator
         self.registry = registry
         self.tunnels = tunnels
+        self.unfinished = unfinished
         var logger = logger
         logger[metadataKey: "cluster_uuid"] = "\(identity.clusterUUID)"
         logger[metadataKey: "tunnel"] = "\(identity.tunnelID)"
@@ -116,6 +118,7 @@ final class TunnelSession: TunnelObserver {
             guard let errand = handle(event, &session, &refusals, tunnel) else { continue }
             await settle(perform(errand), &session, tunnel)
         }
+        _ = unfinished.change(of: cluster, by: -session.unfinishedBytes)
         await registry.ended(tunnel: id, of: cluster)
         self.tunnel.withLock { $0 = nil }
     }
@@ -126,7 +129,13 @@ final class TunnelSession: TunnelObserver {
         switch event {
         case .received(let text):
             logger.debug("Control message received", metadata: ["message": "\(text)"])
-            let action = session.received(ControlMessage.decode(text))
+            let held = session.unfinishedBytes
+            var action = session.received(ControlMessage.decode(text))
+            if !unfinished.change(of: cluster, by: session.unfinishedBytes - held) {
+                let overrun = session.unfinishedBytes
+                action = session.overrun()
+                _ = unfinished.change(of: cluster, by: -overrun)
+            }
             if case .send(.error(let error)) = action {
                 tunnel.receivedUselessControl()
                 if let heldBack = refusals.pass(at: .now()) {
