@@ -200,7 +200,11 @@ if Context.environment["FUZZING"] != nil {
     package.targets.append(
         .target(
             name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1], path: ".",
-            sources: ["Tests/Fuzz/TunnelFuzz.swift", "Tests/TunnelTransportTests/Support/WebSocketFuzzCase.swift"]
+            sources: [
+                "Tests/Fuzz/TunnelFuzz.swift", "Tests/TunnelTransportTests/Support/WebSocketFuzzCase.swift",
+                "Tests/EdgeGatewayTests/Support/ProxyHeaderFuzzCase.swift",
+                "Sources/EdgeGateway/FrontDoor/ProxyHeader.swift",
+            ]
                 + ["FuzzCase", "TunnelModel", "Choices", "Exchanges"].map {
                     "Tests/TunnelProtocolTests/Support/\($0).swift"
                 }

@@ -83,8 +83,9 @@ package enum EdgeGatewayProgram {
                     listen: settings.listen, tls: frontTLS,
                     redirect: settings.redirectPort.map(HTTPSRedirect.init(port:)), cache: cache, tunnels: tunnels,
                     policy: ForwardingPolicy(strippedRequestFields: Set(settings.stripRequestHeaders)),
-                    trustedProxies: settings.trustedProxies, accessLog: accessLog, drain: drain,
-                    reusePort: settings.reusePort, opens: { await warmUp.wait() }, group: group, logger: logger,
+                    trustedProxies: settings.trustedProxies, proxyProtocolFrom: settings.proxyProtocolFrom,
+                    limits: limits(settings, logger), accessLog: accessLog, drain: drain, reusePort: settings.reusePort,
+                    opens: { await warmUp.wait() }, group: group, logger: logger,
                     onListening: { _ in readiness.isBound("front") })),
         ]
         if let certificateWatcher { services.append(certificateWatcher) }
@@ -97,12 +98,28 @@ package enum EdgeGatewayProgram {
         logger.info("Stopped pipeops-gateway")
     }
 
+    /// The limits of the front door, with a number of connections that there are files for.
+    private static func limits(_ settings: GatewaySettings, _ logger: Logger) -> FrontLimits {
+        let files = FileDescriptors.raiseLimit()
+        var limits = settings.frontLimits
+        let connections = limits.connections(files: files)
+        if connections >= files {
+            logger.warning(
+                "More connections are allowed than there may be files; raise the limit of files or lower max-connections",
+                metadata: ["max_connections": "\(connections)", "files": "\(files)"])
+        }
+        limits.connections = connections
+        return limits
+    }
+
     private static func describe(_ metrics: PrometheusRegistry) {
         metrics.describe(.init("gateway_requests_total", help: "Requests answered, by cluster and status."))
         metrics.describe(
             .init("gateway_request_duration_seconds", help: "From a request's head to the end of its answer."))
         metrics.describe(
             .init("gateway_refused_requests_total", help: "Requests that were not sent on to a cluster, by reason."))
+        metrics.describe(
+            .init("gateway_refused_connections_total", help: "Connections closed before they were served, by reason."))
         metrics.describe(.init("gateway_active_routes", help: "Routes served, by cluster."))
         metrics.describe(.init("gateway_tunnel_health", help: "1 while a tunnel of the cluster is connected, else 0."))
         for (name, help) in [

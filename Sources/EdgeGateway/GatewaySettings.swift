@@ -54,6 +54,9 @@ package struct GatewaySettings: Sendable {
         case maxStreams = "max-streams"
         case rateLimit = "rate-limit"
         case trustedProxies = "trusted-proxies"
+        case proxyProtocolFrom = "proxy-protocol-from"
+        case maxConnections = "max-connections"
+        case maxConnectionsPerAddress = "max-connections-per-address"
         case stripRequestHeaders = "strip-request-headers"
         case shutdownGrace = "shutdown-grace"
         case reusePort = "reuse-port"
@@ -99,6 +102,10 @@ package struct GatewaySettings: Sendable {
     package var rateLimit: RateLimit
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` fields are believed.
     package var trustedProxies: [CIDRBlock]
+    /// Peers that have to say by the PROXY protocol whom they speak for.
+    package var proxyProtocolFrom: [CIDRBlock]
+    /// What bounds users' clients.
+    package var frontLimits: FrontLimits
     /// Names of fields, in lower case, that are removed from requests.
     package var stripRequestHeaders: [String]
     /// How long open exchanges may take to end after SIGTERM.
@@ -119,6 +126,8 @@ package struct GatewaySettings: Sendable {
         listen = try reader.address(.listen, default: HostAndPort(host: "127.0.0.1", port: 8080))
         frontTLS = try FrontTLSSettings.read(reader)
         trustedProxies = try reader.cidrs(.trustedProxies)
+        proxyProtocolFrom = try reader.cidrs(.proxyProtocolFrom)
+        frontLimits = try FrontLimits(reader)
         redirectPort = try FrontTLSSettings.redirectPort(reader, tls: frontTLS, trustedProxies: trustedProxies)
         agentListen = try reader.address(.agentListen, default: HostAndPort(host: "127.0.0.1", port: 8081))
         adminListen = try reader.address(.adminListen, default: HostAndPort(host: "127.0.0.1", port: 8082))

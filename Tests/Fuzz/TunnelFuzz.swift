@@ -2,10 +2,10 @@
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let input = UnsafeRawBufferPointer(start: start, count: count)
-    if let first = input.first, first % 6 == WebSocketFuzzCase.remainder {
-        WebSocketFuzzCase.run(input)
-    } else {
-        FuzzCase.run(input)
+    switch input.first.map({ $0 % 7 }) {
+    case WebSocketFuzzCase.remainder: WebSocketFuzzCase.run(input)
+    case ProxyHeaderFuzzCase.remainder: ProxyHeaderFuzzCase.run(input)
+    default: FuzzCase.run(input)
     }
     return 0
 }

@@ -73,6 +73,13 @@ require_packages() {
         die "apt-get could not install ${missing[*]}; install them by hand and run this again."
 }
 
+# provide_command COMMAND: of the Debian package with the same name. Without it the tests that need it say that they were
+# skipped.
+provide_command() {
+    command -v "$1" >/dev/null || (require_packages "$1") ||
+        say "$1 is not installed and could not be had: tests with it are skipped."
+}
+
 # require_python: Python new enough for the modules in hack/lib, which need nothing but its standard library.
 require_python() {
     require_commands python3=python3

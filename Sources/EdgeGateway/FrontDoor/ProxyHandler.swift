@@ -46,8 +46,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var writer = BurstWriter()
     private var exchange: FrontExchange?
     private var requestIDs = RequestIDSource()
-    private var client = "unknown"
-    private var isTrusted = false
+    private let client: String
+    private let isTrusted: Bool
     /// The exchange wants no more of the request for now.
     private var isHeld = false
     /// The client has said its last: there is no more to hold back.
@@ -69,8 +69,11 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// Bytes of answers that had not reached the socket when the timer last looked.
     private var lastUnsent = 0
 
-    init(shared: ProxyContext, isDraining: Bool = false) {
+    /// - Parameter client: who speaks on the connection.
+    init(shared: ProxyContext, client: ClientAddress = ClientAddress(nil), isDraining: Bool = false) {
         self.shared = shared
+        self.client = client.text
+        isTrusted = client.isIn(shared.trustedProxies)
         self.isDraining = isDraining
     }
 
@@ -78,10 +81,6 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        if let address = context.channel.remoteAddress?.ipAddress {
-            client = address
-            if let parsed = IPAddress(address) { isTrusted = shared.trustedProxies.contains { $0.contains(parsed) } }
-        }
         schedule(at: idleSince + shared.keepAlive)
     }
 

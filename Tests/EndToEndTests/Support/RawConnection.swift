@@ -20,15 +20,18 @@ final class RawConnection: Sendable {
 
     /// - Parameters:
     ///   - receiveBuffer: bytes that the kernel keeps for a slow reader; its own choice where `nil`.
+    ///   - preface: what is sent first, in front of TLS.
     ///   - tls: makes the handler for it; `nil` for plain text.
     static func connect(
-        port: Int, receiveBuffer: Int? = nil, tls: (@Sendable () throws -> NIOSSLClientHandler)? = nil
+        port: Int, receiveBuffer: Int? = nil, preface: ByteBuffer? = nil,
+        tls: (@Sendable () throws -> NIOSSLClientHandler)? = nil
     ) async throws -> RawConnection {
         let inbox = Inbox()
         var bootstrap = ClientBootstrap(group: Loops.clients)
             .channelOption(.autoRead, value: false)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let preface { try channel.pipeline.syncOperations.addHandler(PrefaceHandler(preface)) }
                     if let tls { try channel.pipeline.syncOperations.addHandler(tls()) }
                     try channel.pipeline.syncOperations.addHandler(InboxHandler(inbox))
                 }
@@ -193,6 +196,20 @@ private final class InboxHandler: ChannelInboundHandler {
         if event as? ChannelEvent == .inputClosed { inbox.change { $0.hasEnded = true } }
     }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}
+
+/// Sends something before anybody else does.
+private final class PrefaceHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+    private let preface: ByteBuffer
+
+    init(_ preface: ByteBuffer) { self.preface = preface }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.writeAndFlush(wrapOutboundOut(preface), promise: nil)
+        context.fireChannelActive()
+    }
 }
 
 /// Event loops of the tests; never shut down, as `MultiThreadedEventLoopGroup.singleton` is not.

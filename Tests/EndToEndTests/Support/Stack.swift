@@ -31,6 +31,9 @@ struct StackOptions: Sendable {
     var upstream = UpstreamSettings(timeouts: .init(response: .seconds(10), idle: .seconds(10)))
     var forwarding = ForwardingPolicy()
     var trustedProxies: [CIDRBlock] = []
+    var proxyProtocolFrom: [CIDRBlock] = []
+    /// Of the front door's clients.
+    var limits = FrontLimits()
     /// Of clusters that have none of their own in the clusters file.
     var rateLimit = RateLimit.off
     var tunnel = TunnelConfiguration(role: .gateway)
@@ -306,7 +309,8 @@ struct Parts: Sendable {
                 front: FrontDoor(
                     listen: local(options.sharedPorts?.front), tls: frontTLS, redirect: options.redirect, cache: cache,
                     tunnels: tunnels, policy: options.forwarding,
-                    trustedProxies: options.trustedProxies, accessLog: accessLog, drain: drain,
+                    trustedProxies: options.trustedProxies, proxyProtocolFrom: options.proxyProtocolFrom,
+                    limits: options.limits, accessLog: accessLog, drain: drain,
                     reusePort: options.sharedPorts != nil, opens: { await warmUp.wait() },
                     group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
                     onListening: { listening(true, $0.port ?? 0) })),

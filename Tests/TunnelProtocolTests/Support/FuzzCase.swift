@@ -10,13 +10,13 @@ enum FuzzCase {
     static func run(_ input: UnsafeRawBufferPointer) {
         guard let part = input.first else { return }
         let rest = UnsafeRawBufferPointer(rebasing: input.dropFirst())
-        switch part % 6 {
+        switch part % 7 {
         case 0: frames(ByteBuffer(bytes: rest))
         case 1: control(String(decoding: rest, as: UTF8.self))
         case 2: conversation(ByteBuffer(bytes: rest), role: .gateway)
         case 3: conversation(ByteBuffer(bytes: rest), role: .agent)
         case 4: schedule(Array(rest))
-        // The rest are WebSocket streams, whose reader this module does not know: `WebSocketFuzzCase`.
+        // The rest is for readers that this module does not know: `WebSocketFuzzCase`, `ProxyHeaderFuzzCase`.
         default: break
         }
     }

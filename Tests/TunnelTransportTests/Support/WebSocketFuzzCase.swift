@@ -10,7 +10,7 @@ import TunnelTransport
 ///
 /// The first byte marks them, the second chooses the end that reads and the bytes that arrive at a time.
 enum WebSocketFuzzCase {
-    /// What the first byte of such an input leaves when divided by six.
+    /// What the first byte of such an input leaves when divided by seven.
     static let remainder: UInt8 = 5
 
     /// However the bytes are cut on their way, the same messages and the same violation come of them.
