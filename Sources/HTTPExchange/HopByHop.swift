@@ -38,10 +38,12 @@ package enum HopByHop {
         return kept
     }
 
-    /// Whether an option of `Connection` may name a field that is not dealt with anyway.
+    /// Whether an option of `Connection` may name a field that is not dealt with anyway. The request's name is one from
+    /// end to end: the log and the application know it by that, whatever the client says.
     private static func isField(_ option: UnsafeRawBufferPointer) -> Bool {
         !option.equalsIgnoringCase("te") && !option.equalsIgnoringCase("close")
             && !option.equalsIgnoringCase("keep-alive") && !option.equalsIgnoringCase("upgrade")
+            && !option.equalsIgnoringCase("x-request-id") && !option.equalsIgnoringCase("x_request_id")
     }
 
     /// Fields that mean something only before the body: as trailers they could mislead whoever merges them

@@ -53,6 +53,17 @@ struct ForwardingTests {
         #expect(forwarded(fields) == ["X-Kept: 4"] + added)
     }
 
+    @Test("The request's name passes, though Connection names it", arguments: ["X-Request-Id", "x_request_id, close"])
+    func nominatedRequestID(option: String) {
+        let fields: HeaderFields = ["Connection": option, "X-Request-Id": "r1", "X-Kept": "4"]
+        #expect(forwarded(fields) == ["X-Request-Id: r1", "X-Kept: 4"] + added)
+        // Nor is a new one lost that takes the place of what is no name.
+        var source = RequestIDSource()
+        let bad: HeaderFields = ["Connection": option, "X-Request-Id": "a b"]
+        let id = source.id(for: bad)
+        #expect(forwarded(bad, requestID: id) == ["X-Request-Id: \(id.text)"] + added)
+    }
+
     @Test("TE keeps trailers and nothing else", arguments: ["trailers", "gzip, Trailers", "trailers, deflate"])
     func trailers(te: String) {
         let fields: HeaderFields = ["TE": te, "Connection": "TE"]

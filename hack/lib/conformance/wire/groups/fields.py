@@ -36,6 +36,8 @@ CASES = [
     _removed("proxy-connection-is-removed", "Proxy-Connection: keep-alive"),
     _removed("proxy-authorization-is-removed", "Proxy-Authorization: Basic eDp5", "Proxy-Authenticate: Basic"),
     _removed("upgrade-that-connection-does-not-name-is-removed", "Upgrade: websocket"),
+    passes("request-id-passes-though-connection-names-it", get("/", "Connection: x-request-id", "X-Request-Id: mine"),
+           get("/", "X-Request-Id: mine")),
     _removed("18-field-named-by-connection-is-removed", "Connection: X-One, x-two", "X-One: 1", "X-Two: 2",
              "X-Three: 3", kept=("X-Three: 3",)),
     _removed("18-field-named-by-a-later-connection-is-removed", "X-One: 1", "A: b", "Connection: x-one",
