@@ -114,6 +114,9 @@ class E2EWorld(World):
     def green(self) -> Application:
         return self.application("green")
 
+    def free_port(self) -> int:
+        return self._ports.free(0)
+
     # Agents
 
     @contextmanager

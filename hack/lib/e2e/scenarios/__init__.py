@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..suite import Group
 from . import (
-    exposure, ingress_status, install, leadership, lifecycle, main_job, outage, record_keeping, roles, rollouts,
-    selection, shared_hosts,
+    exposure, ingress_status, install, leadership, lifecycle, limits, main_job, outage, record_keeping, roles,
+    rollouts, selection, shared_hosts,
 )
 
 GROUPS = [
@@ -20,6 +20,7 @@ GROUPS = [
     Group("leadership", leadership.CHECKS),
     Group("outage", outage.CHECKS),
     Group("rollouts", rollouts.CHECKS),
+    Group("limits", limits.CHECKS),
     # Last: it looks back at what all the others made the agents do.
     Group("roles", roles.CHECKS),
 ]
