@@ -25,8 +25,9 @@ package enum EdgeGatewayProgram {
             credentials: try await files.load(), acceptRate: settings.authentication.acceptRate,
             failuresPerMinute: settings.authentication.failuresPerMinute)
         let timeouts = ExchangeStateMachine.Timeouts(
-            response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))
-        let cache = RouteCache(timeouts: timeouts)
+            response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout),
+            total: settings.frontLimits.request)
+        let cache = RouteCache(timeouts: timeouts, maxBodySize: settings.frontLimits.bodySize)
         let tunnels = TunnelRegistry()
         let store = InMemoryRouteStore(gatewayDomain: settings.gatewayDomain, timeToLive: settings.routeTTL)
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)

@@ -4,6 +4,10 @@ package import TunnelProtocol
 package enum ExchangeFailure: Error, Hashable, Sendable {
     case badRequest(String)
     case headerTooLarge
+    /// The body is longer than the route or the gateway allows.
+    case bodyTooLarge
+    /// The client did not send the rest of its request in time.
+    case requestTimeout
     case targetTooLong
     case versionNotSupported
     case noSuchHost
@@ -24,6 +28,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     case backendClosed
     case backendInvalid
     case idleTimeout
+    /// The exchange as a whole took too long.
+    case timeLimit
     case internalError
 
     /// Reads a RESET that ended the stream before its answer.
@@ -46,16 +52,16 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     /// What the agent tells the gateway.
     package var resetCode: ResetCode {
         switch self {
-        case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported: .protocolError
+        case .badRequest, .headerTooLarge, .bodyTooLarge, .targetTooLong, .versionNotSupported: .protocolError
         case .noSuchHost, .noSuchPath, .notAdvertised: .notAdvertised
         case .clusterOffline, .tunnelLost, .internalError: .internalError
         case .overloaded, .rateLimited: .overloaded
         case .backendUnresolved: .backendUnresolved
         case .backendUnreachable: .backendUnreachable
-        case .backendTimeout: .backendTimeout
+        case .backendTimeout, .requestTimeout: .backendTimeout
         case .backendClosed: .backendClosed
         case .backendInvalid: .backendInvalid
-        case .idleTimeout: .idleTimeout
+        case .idleTimeout, .timeLimit: .idleTimeout
         }
     }
 
@@ -64,13 +70,15 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         switch self {
         case .badRequest: 400
         case .noSuchHost, .noSuchPath: 404
+        case .requestTimeout: 408
+        case .bodyTooLarge: 413
         case .targetTooLong: 414
         case .rateLimited: 429
         case .headerTooLarge: 431
         case .internalError: 500
         case .notAdvertised, .backendUnresolved, .backendUnreachable, .backendClosed, .backendInvalid: 502
         case .clusterOffline, .tunnelLost, .overloaded: 503
-        case .backendTimeout, .idleTimeout: 504
+        case .backendTimeout, .idleTimeout, .timeLimit: 504
         case .versionNotSupported: 505
         }
     }
@@ -80,6 +88,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         switch self {
         case .badRequest: "bad_request"
         case .headerTooLarge: "header_too_large"
+        case .bodyTooLarge: "body_too_large"
+        case .requestTimeout: "request_timeout"
         case .targetTooLong: "target_too_long"
         case .versionNotSupported: "version_not_supported"
         case .noSuchHost: "no_such_host"
@@ -95,6 +105,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .backendClosed: "backend_closed"
         case .backendInvalid: "backend_invalid"
         case .idleTimeout: "idle_timeout"
+        case .timeLimit: "time_limit"
         case .internalError: "internal_error"
         }
     }
@@ -103,7 +114,9 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     package var detail: String {
         switch self {
         case .badRequest(let reason): "The request cannot be forwarded: \(reason)."
-        case .headerTooLarge: "The request's header fields are too large."
+        case .headerTooLarge: "The request's header fields are too large or too many."
+        case .bodyTooLarge: "The request's body is larger than is taken here."
+        case .requestTimeout: "The rest of the request did not come in time."
         case .targetTooLong: "The request's target is too long."
         case .versionNotSupported: "The request's version of HTTP is neither 1.0 nor 1.1."
         case .noSuchHost: "No application is served under this host name."
@@ -119,6 +132,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .backendClosed: "The application closed the connection before it answered."
         case .backendInvalid: "The application's answer is not valid HTTP."
         case .idleTimeout: "Nothing was sent or received for too long."
+        case .timeLimit: "The request and its answer took longer than they may."
         case .internalError: "The gateway could not handle the request."
         }
     }
@@ -128,6 +142,12 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         switch self {
         case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported:
             "Send the request in another form; the same one will fail again."
+        case .bodyTooLarge:
+            """
+            Send less at a time. If the application is yours, look at the annotation gateway.pipeops.io/max-body-size of \
+            its Ingress, and ask whoever runs the gateway for its limit.
+            """
+        case .requestTimeout: "Send it again, and without a pause."
         case .noSuchHost:
             """
             Check the spelling. If the application is yours, check that its Ingress exists (kubectl get ingress -A) and \
@@ -157,6 +177,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
             If the application is yours and needs longer, set the annotation gateway.pipeops.io/response-timeout or \
             gateway.pipeops.io/idle-timeout of its Ingress.
             """
+        case .timeLimit:
+            "Ask for less at a time. Whoever runs the gateway can allow more time (request-timeout)."
         case .backendClosed, .backendInvalid:
             "If the application is yours, check its log (kubectl logs)."
         case .internalError: "If it goes on, tell whoever runs the gateway, with the number of the request."
@@ -166,7 +188,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     /// The type of error in `Proxy-Status` (RFC 9209 §2.3).
     package var proxyError: String {
         switch self {
-        case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported: "http_request_error"
+        case .badRequest, .headerTooLarge, .bodyTooLarge, .requestTimeout, .targetTooLong, .versionNotSupported:
+            "http_request_error"
         case .noSuchHost, .noSuchPath, .notAdvertised: "destination_not_found"
         case .clusterOffline: "destination_unavailable"
         case .tunnelLost, .backendClosed: "connection_terminated"
@@ -174,7 +197,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .rateLimited: "http_request_denied"
         case .backendUnresolved: "dns_error"
         case .backendUnreachable: "connection_refused"
-        case .backendTimeout: "http_response_timeout"
+        case .backendTimeout, .timeLimit: "http_response_timeout"
         case .backendInvalid: "http_protocol_error"
         case .idleTimeout: "connection_read_timeout"
         case .internalError: "proxy_internal_error"

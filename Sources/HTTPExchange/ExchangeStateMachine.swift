@@ -17,13 +17,17 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         package var idle: TimeAmount
         /// Once both sides speak another protocol, such as WebSocket: between two bytes, in either direction.
         package var upgraded: TimeAmount
+        /// From the request's head to the end of its answer, unless both sides speak another protocol; nil for any time.
+        package var total: TimeAmount?
 
         package init(
-            response: TimeAmount = .seconds(30), idle: TimeAmount = .minutes(5), upgraded: TimeAmount = .hours(1)
+            response: TimeAmount = .seconds(30), idle: TimeAmount = .minutes(5), upgraded: TimeAmount = .hours(1),
+            total: TimeAmount? = nil
         ) {
             self.response = response
             self.idle = idle
             self.upgraded = upgraded
+            self.total = total
         }
     }
 
@@ -80,6 +84,10 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     }
 
     private let timeouts: Timeouts
+    /// When all has to be over that is HTTP.
+    private let end: NIODeadline
+    /// The client may not send more, or waits itself: it is not the one who is waited for.
+    private var isRequestHeld = false
     private var request: Request
     private var response = Response.awaitingHead
     private var lastActivity: NIODeadline
@@ -92,6 +100,7 @@ package struct ExchangeStateMachine: Hashable, Sendable {
         request = requestEnded ? .ended : .streaming
         lastActivity = now
         self.timeouts = timeouts
+        end = timeouts.total.map { now + $0 } ?? .distantFuture
     }
 
     package var isOver: Bool { response == .ended }
@@ -103,11 +112,11 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     /// The moment `checkDeadline` is worth calling.
     package var deadline: NIODeadline {
         switch response {
-        case .awaitingHead: lastActivity + timeouts.response
+        case .awaitingHead: min(lastActivity + timeouts.response, end)
         case .upgraded where request == .streaming: lastActivity + timeouts.upgraded
         // Where one side has said its last, the other has less to wait for.
         case .upgraded, .upgradedClientOnly: lastActivity + min(timeouts.idle, timeouts.upgraded)
-        case .streaming, .ended: lastActivity + timeouts.idle
+        case .streaming, .ended: min(lastActivity + timeouts.idle, end)
         }
     }
 
@@ -115,6 +124,7 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     package mutating func requestPart(isEnd: Bool, now: NIODeadline) -> RequestAction {
         guard request == .streaming, response != .ended else { return .discard }
         lastActivity = now
+        isRequestHeld = false
         guard isEnd else { return .forward }
         request = .ended
         guard response == .upgradedClientOnly else { return .forward }
@@ -167,6 +177,10 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     /// Bytes moved onward in either direction: a slow reader is not an idle one.
     package mutating func progressed(now: NIODeadline) { lastActivity = now }
 
+    /// The server's side takes no more of the request for now, or takes it again; or the client waits to be told to go on
+    /// (`Expect`), until more of the request comes.
+    package mutating func requestHeld(_ isHeld: Bool) { isRequestHeld = isHeld }
+
     /// The client went away. Returns whether the server must be cancelled.
     package mutating func clientClosed() -> Bool {
         defer { response = .ended }
@@ -179,7 +193,14 @@ package struct ExchangeStateMachine: Hashable, Sendable {
     /// Time has passed.
     package mutating func checkDeadline(now: NIODeadline) -> Failed {
         guard response != .ended, now >= deadline else { return .nothing }
-        return fail(response == .awaitingHead ? .backendTimeout : .idleTimeout)
+        let isClients = request == .streaming && !isRequestHeld
+        switch response {
+        case .awaitingHead where isClients: return fail(.requestTimeout)
+        case .awaitingHead where now < end: return fail(.backendTimeout)
+        case .awaitingHead: return fail(.timeLimit)
+        case .streaming where now >= end: return fail(.timeLimit)
+        case .streaming, .upgraded, .upgradedClientOnly, .ended: return fail(.idleTimeout)
+        }
     }
 
     private mutating func finish() -> ResponseAction {

@@ -22,6 +22,7 @@ struct GatewayCommand: SettingsCommand {
         version: ProgramVersion.current)
 
     @OptionGroup(title: "Front door") var front: FrontOptions
+    @OptionGroup(title: "Users' clients") var clients: ClientOptions
     @OptionGroup(title: "Agents") var agents: AgentOptions
     @OptionGroup(title: "Times and limits") var limits: LimitOptions
     @OptionGroup(title: "Operation") var operation: OperationOptions

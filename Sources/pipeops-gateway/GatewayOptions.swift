@@ -71,24 +71,6 @@ struct FrontOptions: ParsableArguments {
     @Option(
         help: .init(
             """
-            Connections of users open at a time; those beyond are closed at once. Default: three quarters of the files \
-            that the process may have open. [PIPEOPS_GATEWAY_MAX_CONNECTIONS]
-            """,
-            valueName: "number"))
-    var maxConnections: String?
-
-    @Option(
-        help: .init(
-            """
-            Those of one IPv4 address, or one IPv6 network of 64 bits; trusted proxies may have any number. \
-            Default: 0, any number. [PIPEOPS_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS]
-            """,
-            valueName: "number"))
-    var maxConnectionsPerAddress: String?
-
-    @Option(
-        help: .init(
-            """
             Fields to remove from requests, such as cookie; separated by commas, or given several times. \
             Default: none. [PIPEOPS_GATEWAY_STRIP_REQUEST_HEADERS]
             """,
@@ -380,8 +362,15 @@ extension GatewayCommand {
         case .rateLimit: limits.rateLimit
         case .trustedProxies: Self.joined(front.trustedProxies)
         case .proxyProtocolFrom: Self.joined(front.proxyProtocolFrom)
-        case .maxConnections: front.maxConnections
-        case .maxConnectionsPerAddress: front.maxConnectionsPerAddress
+        case .maxConnections: clients.maxConnections
+        case .maxConnectionsPerAddress: clients.maxConnectionsPerAddress
+        case .headerTimeout: clients.headerTimeout
+        case .keepAliveTimeout: clients.keepAliveTimeout
+        case .requestTimeout: clients.requestTimeout
+        case .maxRequestLine: clients.maxRequestLine
+        case .maxHeaderSize: clients.maxHeaderSize
+        case .maxHeaderCount: clients.maxHeaderCount
+        case .maxBodySize: clients.maxBodySize
         case .stripRequestHeaders: Self.joined(front.stripRequestHeaders)
         case .shutdownGrace: limits.shutdownGrace
         case .reusePort: limits.reusePort.map(\.description)

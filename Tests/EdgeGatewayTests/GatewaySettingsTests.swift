@@ -1,5 +1,7 @@
 import EdgeGateway
+import HTTPExchange
 import Logging
+import NIOCore
 import Routing
 import Settings
 import Telemetry
@@ -38,8 +40,7 @@ struct GatewaySettingsTests {
         #expect(settings.rateLimit == .requests(rate: 100, burst: 1000))
         #expect(settings.trustedProxies.isEmpty)
         #expect(settings.proxyProtocolFrom.isEmpty)
-        #expect(settings.frontLimits.connections == nil)
-        #expect(settings.frontLimits.connectionsPerAddress == nil)
+        #expect(settings.frontLimits == FrontLimits())
         #expect(settings.stripRequestHeaders.isEmpty)
         #expect(settings.shutdownGrace == .seconds(30))
         #expect(settings.reusePort == false)
@@ -51,6 +52,31 @@ struct GatewaySettingsTests {
         #expect(settings.agentTLSFiles == nil)
         #expect(settings.frontTLS == nil)
         #expect(settings.redirectPort == nil)
+    }
+
+    @Test("What users' clients may do can be set")
+    func frontLimits() throws {
+        let limits = try settings([
+            .maxConnections: "5000", .maxConnectionsPerAddress: "100", .headerTimeout: "5s", .keepAliveTimeout: "20s",
+            .requestTimeout: "10m", .maxRequestLine: "8KiB", .maxHeaderSize: "16KiB", .maxHeaderCount: "100",
+            .maxBodySize: "8m",
+        ]).frontLimits
+        #expect(limits.connections == 5000)
+        #expect(limits.connectionsPerAddress == 100)
+        #expect(limits.header == .seconds(5))
+        #expect(limits.keepAlive == .seconds(20))
+        #expect(limits.request == .minutes(10))
+        #expect(limits.http1.startLine == 8 << 10)
+        #expect(limits.http1.head == 16 << 10)
+        #expect(limits.http1.fieldCount == 100)
+        #expect(limits.bodySize == 8 << 20)
+        // A smaller head has a smaller line, unless one is asked for that does not fit.
+        #expect(try settings([.maxHeaderSize: "16KiB"]).frontLimits.http1.startLine == 16 << 10)
+        #expect(throws: SettingsError.self) { try settings([.maxHeaderSize: "16KiB", .maxRequestLine: "17KiB"]) }
+        // There would be no room for it in the tunnel.
+        #expect(throws: SettingsError.self) { try settings([.maxHeaderSize: "97KiB"]) }
+        #expect(throws: SettingsError.self) { try settings([.maxBodySize: "8MB"]) }
+        #expect(throws: SettingsError.self) { try settings([.headerTimeout: "0s"]) }
     }
 
     @Test("TLS at the front door needs its certificates, and no setting of it is without effect")

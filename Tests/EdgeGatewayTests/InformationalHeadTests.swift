@@ -15,7 +15,7 @@ struct InformationalHeadTests {
             shared: ProxyContext(
                 cache: RouteCache(timeouts: .init()), tunnels: TunnelRegistry(), policy: ForwardingPolicy(),
                 trustedProxies: [], accessLog: AccessLog(lines: nil), refusals: RefusalMetrics(), scheme: "http",
-                keepAlive: .seconds(60)))
+                limits: FrontLimits()))
         let channel = EmbeddedChannel(handler: handler)
         channel.isWritable = isWritable
         var ids = RequestIDSource()

@@ -12,7 +12,7 @@ struct RefusalMetricsTests {
         let metrics = RefusalMetrics(factory: registry)
         let failures: [ExchangeFailure] = [
             .badRequest("it says nothing"), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost,
-            .noSuchPath, .clusterOffline, .overloaded, .rateLimited,
+            .noSuchPath, .clusterOffline, .overloaded, .rateLimited, .bodyTooLarge, .requestTimeout,
         ]
         #expect(failures.count == RefusalReason.allCases.count)
         func value(_ failure: ExchangeFailure) -> String? {

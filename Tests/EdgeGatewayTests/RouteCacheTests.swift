@@ -43,6 +43,38 @@ struct RouteCacheTests {
         #expect(route.strippedRequestFields == ["authorization", "x-auth-token", "cookie"])
     }
 
+    @Test(
+        "a route may have bodies as long as its annotation says, and no longer than the gateway's limit",
+        arguments: [
+            ("8m", nil, 8 << 20), ("0", nil, nil), (nil, nil, nil), (nil, 1000, 1000), ("500", 1000, 500),
+            ("2000", 1000, 1000), ("0", 1000, 1000), ("much", nil, nil), ("much", 1000, 1000),
+        ] as [(String?, Int?, Int?)])
+    func maxBodySize(annotation: String?, gateway: Int?, expected: Int?) throws {
+        let cache = RouteCache(timeouts: .init(), maxBodySize: gateway)
+        let annotations = annotation.map { ["gateway.pipeops.io/max-body-size": $0] } ?? [:]
+        cache.replace([try Hostname("a.test"): [try Self.entry("a.test", annotations: annotations)]], sequence: 1)
+        guard case .found(let route) = cache.lookup(host: "a.test", path: "/x") else {
+            Issue.record("there is no route")
+            return
+        }
+        #expect(route.maxBodySize == expected ?? .max)
+    }
+
+    @Test("sizes are read as nginx and Kubernetes write them, and nothing is guessed")
+    func bodySizes() {
+        for (text, bytes) in [("1", 1), ("512k", 512 << 10), ("8m", 8 << 20), ("1g", 1 << 30), ("10Mi", 10 << 20)] {
+            #expect(BodySize(text)?.bytes == bytes)
+        }
+        #expect(BodySize("10KiB")?.bytes == 10 << 10)
+        #expect(BodySize("2Ki")?.bytes == 2 << 10)
+        #expect(BodySize("3Gi")?.bytes == 3 << 30)
+        #expect(BodySize("0") != nil)
+        #expect(BodySize("0m")?.bytes == nil)
+        for text in ["", "m", "-1", "1.5m", "1 m", "1M", "1MB", "1mb", "1K", "+1", "99999999999g", "unlimited"] {
+            #expect(BodySize(text) == nil, "\(text)")
+        }
+    }
+
     @Test("an annotation that cannot be understood, or that would break framing, is ignored")
     func badAnnotations() throws {
         let route = try #require(

@@ -10,7 +10,8 @@ struct ExchangeFailureTests {
         .badRequest("it says \"a\\b\"\nand more"), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost,
         .noSuchPath, .clusterOffline,
         .tunnelLost, .overloaded, .notAdvertised, .backendUnresolved, .backendUnreachable, .backendTimeout,
-        .backendClosed, .backendInvalid, .idleTimeout, .internalError, .rateLimited,
+        .backendClosed, .backendInvalid, .idleTimeout, .internalError, .rateLimited, .bodyTooLarge,
+        .requestTimeout, .timeLimit,
     ]
 
     @Test("Codes are distinct snake_case names")
@@ -48,7 +49,8 @@ struct ExchangeFailureTests {
     func statuses() {
         #expect(
             Self.all.map(\.status) == [
-                400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500, 429,
+                400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500, 429, 413,
+                408, 504,
             ])
     }
 

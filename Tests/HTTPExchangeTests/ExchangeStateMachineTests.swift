@@ -172,7 +172,7 @@ struct ExchangeStateMachineTests {
         arguments: zip(
             State.allCases,
             [
-                Machine.Failed.answer(.backendTimeout), .answer(.backendTimeout), .abort(.idleTimeout),
+                Machine.Failed.answer(.requestTimeout), .answer(.backendTimeout), .abort(.idleTimeout),
                 .abort(.idleTimeout), .nothing,
             ]))
     func deadlines(state: State, expected: ExchangeStateMachine.Failed) {
@@ -182,6 +182,55 @@ struct ExchangeStateMachineTests {
         #expect(machine.checkDeadline(now: Self.at(limit) - .nanoseconds(1)) == .nothing)
         #expect(machine.checkDeadline(now: Self.at(limit)) == expected)
         #expect(machine.checkDeadline(now: Self.at(1000)) == .nothing)
+    }
+
+    @Test("A request that stands still is its client's fault, unless the client may not go on")
+    func whoseFault() {
+        var machine = State.sending.machine
+        machine.requestHeld(true)
+        #expect(machine.checkDeadline(now: Self.at(30)) == .answer(.backendTimeout))
+        machine = State.sending.machine
+        machine.requestHeld(true)
+        machine.requestHeld(false)
+        #expect(machine.checkDeadline(now: Self.at(30)) == .answer(.requestTimeout))
+        // Whoever was told to wait, and went on.
+        machine = State.sending.machine
+        machine.requestHeld(true)
+        #expect(machine.requestPart(isEnd: false, now: Self.at(1)) == .forward)
+        #expect(machine.checkDeadline(now: Self.at(31)) == .answer(.requestTimeout))
+        machine = State.sending.machine
+        _ = machine.requestPart(isEnd: true, now: Self.at(1))
+        #expect(machine.checkDeadline(now: Self.at(31)) == .answer(.backendTimeout))
+    }
+
+    @Test("All that is HTTP is over in time, whatever moves; another protocol is not bound by it")
+    func total() {
+        func machine(requestEnded: Bool) -> Machine {
+            Machine(
+                requestEnded: requestEnded, now: Self.start,
+                timeouts: .init(response: .seconds(30), idle: .seconds(30), total: .seconds(60)))
+        }
+        var sending = machine(requestEnded: false)
+        for second in stride(from: Int64(20), to: 60, by: 20) {
+            #expect(sending.requestPart(isEnd: false, now: Self.at(second)) == .forward)
+        }
+        #expect(sending.deadline == Self.at(60))
+        #expect(sending.checkDeadline(now: Self.at(59)) == .nothing)
+        #expect(sending.checkDeadline(now: Self.at(60)) == .answer(.requestTimeout))
+
+        var waiting = machine(requestEnded: false)
+        _ = waiting.requestPart(isEnd: true, now: Self.at(50))
+        #expect(waiting.checkDeadline(now: Self.at(60)) == .answer(.timeLimit))
+
+        var answering = machine(requestEnded: true)
+        _ = answering.responseHead(isInformational: false, isEnd: false, now: Self.at(29))
+        #expect(answering.responsePart(isEnd: false, now: Self.at(58)) == .forward)
+        #expect(answering.deadline == Self.at(60))
+        #expect(answering.checkDeadline(now: Self.at(60)) == .abort(.timeLimit))
+
+        var upgraded = machine(requestEnded: true)
+        #expect(upgraded.switchedProtocols(now: Self.at(1)) == true)
+        #expect(upgraded.deadline == Self.at(3601))
     }
 
     @Test("Whatever moves puts the deadline off")

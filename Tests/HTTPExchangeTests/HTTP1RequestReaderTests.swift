@@ -54,6 +54,36 @@ struct HTTP1RequestReaderTests {
             ])
     }
 
+    @Test("a head and trailers have as many fields as they may, and no more")
+    func fieldCount() throws {
+        var limits = HTTP1Limits()
+        limits.fieldCount = 3
+        func parts(_ fields: Int, _ trailers: Int) throws -> Int {
+            var reader = HTTP1RequestReader(limits: limits)
+            let lines = (1..<fields).map { "A\($0): b\r\n" }.joined()
+            let last = (0..<trailers).map { "T\($0): b\r\n" }.joined()
+            reader.append(
+                ByteBuffer(string: "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\(lines)\r\n0\r\n\(last)\r\n"))
+            var count = 0
+            while try reader.next() != nil { count += 1 }
+            return count
+        }
+        #expect(try parts(3, 3) == 2)
+        #expect(throws: HTTP1Error.fieldsTooLarge) { try parts(4, 0) }
+        #expect(throws: HTTP1Error.fieldsTooLarge) { try parts(3, 4) }
+    }
+
+    @Test("how long a body will be is known where the head says so")
+    func announcedLength() throws {
+        for (fields, length) in [("Content-Length: 11\r\n", 11), ("", 0), ("Transfer-Encoding: chunked\r\n", nil)] {
+            var reader = HTTP1RequestReader()
+            #expect(reader.announcedLength == nil)
+            reader.append(ByteBuffer(string: "POST / HTTP/1.1\r\n\(fields)\r\n"))
+            _ = try reader.next()
+            #expect(reader.announcedLength == length)
+        }
+    }
+
     @Test("a target that is not UTF-8 is refused, one that is stays as it is")
     func targetEncoding() throws {
         #expect(throws: HTTP1Error.malformed("its target is not UTF-8")) {

@@ -39,7 +39,7 @@ package struct FrontDoor: Service {
         self.tls = tls
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
-            refusals: RefusalMetrics(), scheme: "http", redirect: redirect, keepAlive: .seconds(75))
+            refusals: RefusalMetrics(), scheme: "http", redirect: redirect, limits: limits)
         self.limits = limits
         self.proxyProtocolFrom = proxyProtocolFrom
         self.drain = drain

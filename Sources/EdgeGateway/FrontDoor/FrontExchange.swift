@@ -19,6 +19,8 @@ final class FrontExchange: StreamReceiver {
     let upgrade: String?
     let requestID: RequestID
     private let hasRequestBody: Bool
+    /// The longest body that the request may have, in bytes.
+    private var mostBytesIn = Int.max
     /// What the client sent, kept for the answer to a failure as long as there may be one.
     private var asked: HeaderFields?
     /// Who found out what failed.
@@ -92,12 +94,15 @@ final class FrontExchange: StreamReceiver {
 
     /// The request is routed.
     func start(
-        _ head: RequestHead, timeouts: ExchangeStateMachine.Timeouts,
+        _ head: RequestHead, timeouts: ExchangeStateMachine.Timeouts, maxBodySize: Int,
         trailers: @escaping (HeaderFields) -> HeaderFields
     ) {
         self.head = head
         trailerPolicy = trailers
+        mostBytesIn = maxBodySize
         machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: started, timeouts: timeouts)
+        // The client may wait for a 100 (RFC 9110 §10.1.1).
+        if hasRequestBody, head.fields.contains(name: "Expect") { machine.requestHeld(true) }
     }
 
     /// A stream was opened for it. One that was refused at once has been replaced, or given up, already.
@@ -109,6 +114,7 @@ final class FrontExchange: StreamReceiver {
 
     func requestBody(_ bytes: ByteBuffer) {
         record.bytesIn += bytes.readableBytes
+        guard isUpgraded || record.bytesIn <= mostBytesIn else { return fail(.bodyTooLarge) }
         guard machine.requestPart(isEnd: false, now: .now()) == .forward else { return }
         replay.sent(bytes)
         stream?.send(bytes, endStream: false)
@@ -194,10 +200,10 @@ final class FrontExchange: StreamReceiver {
             guard refusal != .headTooLarge else { return end(machine.serverFailed(.headerTooLarge)) }
             if retryElsewhere(otherwise: .overloaded) { return }
             end(machine.serverFailed(.overloaded))
-        case .holdBack: handler.holdRequest(true)
+        case .holdBack: hold(true)
         case .resume:
             machine.progressed(now: .now())
-            handler.holdRequest(false)
+            hold(false)
         }
     }
 
@@ -226,15 +232,20 @@ final class FrontExchange: StreamReceiver {
         handler.forward(self, cluster: cluster, avoiding: record.tunnel, otherwise: failure)
         finder = .gateway
         guard !machine.isOver, hasRequestBody else {
-            handler.holdRequest(false)
+            hold(false)
             return true
         }
         if body.readableBytes > 0 || machine.requestHasEnded {
             stream?.send(body, endStream: machine.requestHasEnded)
         }
         // What follows goes behind what was sent again.
-        handler.holdRequest(false)
+        hold(false)
         return true
+    }
+
+    private func hold(_ isHeld: Bool) {
+        machine.requestHeld(isHeld)
+        handler.holdRequest(isHeld)
     }
 
     // MARK: Answering

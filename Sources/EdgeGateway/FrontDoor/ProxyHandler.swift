@@ -19,8 +19,7 @@ struct ProxyContext: Sendable {
     var transportSecurity: String?
     /// Where requests are not carried but sent to TLS.
     var redirect: HTTPSRedirect?
-    /// How long a connection may stay without a request.
-    var keepAlive: TimeAmount
+    var limits: FrontLimits
 }
 
 /// One public connection: reads requests, one at a time, and starts an exchange for each.
@@ -42,7 +41,7 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     private let shared: ProxyContext
     private var context: ChannelHandlerContext?
-    private var reader = HTTP1RequestReader()
+    private var reader: HTTP1RequestReader
     private var writer = BurstWriter()
     private var exchange: FrontExchange?
     private var requestIDs = RequestIDSource()
@@ -66,6 +65,8 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var idleSince = NIODeadline.now()
+    /// When the head has to be whole whose beginning is here.
+    private var headDeadline: NIODeadline?
     /// Bytes of answers that had not reached the socket when the timer last looked.
     private var lastUnsent = 0
 
@@ -73,6 +74,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     init(shared: ProxyContext, client: ClientAddress = ClientAddress(nil), isDraining: Bool = false) {
         self.shared = shared
         self.client = client.text
+        reader = HTTP1RequestReader(limits: shared.limits.http1)
         isTrusted = client.isIn(shared.trustedProxies)
         self.isDraining = isDraining
     }
@@ -81,7 +83,7 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        schedule(at: idleSince + shared.keepAlive)
+        schedule(at: idleSince + keepAlive)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -186,7 +188,20 @@ final class ProxyHandler: ChannelDuplexHandler {
             refuse(error)
         }
         isReadingParts = false
+        watchHead()
         readIfWelcome()
+    }
+
+    /// Time runs from a request's first byte, however the others trickle in.
+    private func watchHead() {
+        guard exchange == nil, !isClosing, reader.bufferedBytes > 0, context?.channel.isWritable == true else {
+            headDeadline = nil
+            return
+        }
+        guard headDeadline == nil else { return }
+        let deadline = NIODeadline.now() + shared.limits.header
+        headDeadline = deadline
+        ensureTimer(by: deadline)
     }
 
     /// What the client sends cannot be understood, and so nothing that follows either.
@@ -224,6 +239,7 @@ final class ProxyHandler: ChannelDuplexHandler {
                 exchange.quota = quota
                 throw .rateLimited
             }
+            if let length = reader.announcedLength, length > route.maxBodySize { throw .bodyTooLarge }
             let fields = shared.policy.requestFields(
                 request.fields, client: client, isTrusted: isTrusted, scheme: shared.scheme,
                 authority: target.authority, requestID: exchange.requestID, routeStrips: route.strippedRequestFields)
@@ -231,7 +247,7 @@ final class ProxyHandler: ChannelDuplexHandler {
                 RequestHead(
                     method: request.method, authority: target.authority, target: target.target,
                     upgrade: exchange.upgrade ?? "", fields: fields),
-                timeouts: route.timeouts
+                timeouts: route.timeouts, maxBodySize: route.maxBodySize
             ) { [policy = shared.policy, isTrusted] trailers in
                 policy.requestTrailers(trailers, isTrusted: isTrusted, routeStrips: route.strippedRequestFields)
             }
@@ -430,6 +446,8 @@ final class ProxyHandler: ChannelDuplexHandler {
         guard let context else { return }
         if let exchange {
             exchange.checkDeadline()
+        } else if let headDeadline, !closesWhenIdle {
+            if headDeadline <= .now() { refuse(.tooSlow) }
         } else {
             // A client that still takes the end of its answer, however slowly, is not idle.
             let unsent = context.unsentBytes
@@ -437,10 +455,11 @@ final class ProxyHandler: ChannelDuplexHandler {
             lastUnsent = unsent
             guard NIODeadline.now() - idleSince < keepAlive else { return closeNow(context) }
         }
-        schedule(at: max(exchange?.deadline ?? idleSince + keepAlive, .now() + .milliseconds(10)))
+        let next = exchange?.deadline ?? (closesWhenIdle ? nil : headDeadline) ?? idleSince + keepAlive
+        schedule(at: max(next, .now() + .milliseconds(10)))
     }
 
-    private var keepAlive: TimeAmount { closesWhenIdle ? Self.drainIdleTime : shared.keepAlive }
+    private var keepAlive: TimeAmount { closesWhenIdle ? Self.drainIdleTime : shared.limits.keepAlive }
 }
 
 @available(*, unavailable)

@@ -6,6 +6,8 @@ import Telemetry
 enum RefusalReason: String, CaseIterable, Hashable, Sendable {
     case badRequest = "bad_request"
     case headerTooLarge = "header_too_large"
+    case bodyTooLarge = "body_too_large"
+    case requestTimeout = "request_timeout"
     case targetTooLong = "target_too_long"
     case versionNotSupported = "version_not_supported"
     case noSuchHost = "no_such_host"

@@ -14,8 +14,11 @@ package struct ServedRoute: Sendable {
     package var timeouts: ExchangeStateMachine.Timeouts
     /// How many requests it may have beside what its cluster may, by the annotation `gateway.pipeops.io/rate-limit`.
     package var limiter: RouteLimiter?
+    /// The longest body of a request in bytes: the gateway's limit, or the annotation `gateway.pipeops.io/max-body-size`
+    /// where that is lower.
+    package var maxBodySize: Int
 
-    init(_ entry: HostnameClaims.Entry, defaults: ExchangeStateMachine.Timeouts) {
+    init(_ entry: HostnameClaims.Entry, defaults: RouteDefaults) {
         cluster = entry.cluster
         let annotations = entry.route.annotations
         let names = annotations["gateway.pipeops.io/strip-request-headers"] ?? ""
@@ -23,7 +26,10 @@ package struct ServedRoute: Sendable {
             names.split { $0 == "," || $0 == " " }.map { FieldKind.folded(String($0)) }
                 .filter { $0 != "content-length" && $0 != "transfer-encoding" })
         limiter = annotations["gateway.pipeops.io/rate-limit"].flatMap { RateLimit($0) }.flatMap { RouteLimiter($0) }
-        timeouts = defaults
+        maxBodySize = min(
+            defaults.maxBodySize ?? .max,
+            annotations["gateway.pipeops.io/max-body-size"].flatMap { BodySize($0)?.bytes } ?? .max)
+        timeouts = defaults.timeouts
         if let time = Self.time(annotations["gateway.pipeops.io/response-timeout"]) { timeouts.response = time }
         if let time = Self.time(annotations["gateway.pipeops.io/idle-timeout"]) { timeouts.idle = time }
     }
@@ -31,6 +37,18 @@ package struct ServedRoute: Sendable {
     private static func time(_ text: String?) -> TimeAmount? {
         guard let text, let duration = DurationText.parse(text), duration > .zero else { return nil }
         return TimeAmount(duration)
+    }
+}
+
+/// What a route has that says nothing else.
+package struct RouteDefaults: Hashable, Sendable {
+    package var timeouts: ExchangeStateMachine.Timeouts
+    /// The longest body of a request, in bytes; nil for any.
+    package var maxBodySize: Int?
+
+    package init(timeouts: ExchangeStateMachine.Timeouts, maxBodySize: Int? = nil) {
+        self.timeouts = timeouts
+        self.maxBodySize = maxBodySize
     }
 }
 
@@ -50,9 +68,11 @@ package final class RouteCache: Sendable {
     private static let mostGone = 10_000
 
     private let state = Mutex(State())
-    private let defaults: ExchangeStateMachine.Timeouts
+    private let defaults: RouteDefaults
 
-    package init(timeouts: ExchangeStateMachine.Timeouts) { defaults = timeouts }
+    package init(timeouts: ExchangeStateMachine.Timeouts, maxBodySize: Int? = nil) {
+        defaults = RouteDefaults(timeouts: timeouts, maxBodySize: maxBodySize)
+    }
 
     /// - Parameter host: as `RequestHost.normalize` returns it.
     package func lookup(host: String, path: some StringProtocol) -> RouteLookup<ServedRoute> {

@@ -35,6 +35,9 @@ struct HTTP1BodyReader: Sendable {
     /// Whether the end is all that is to come.
     var isEmpty: Bool { if case .length(0) = state { true } else { false } }
 
+    /// What is left of a body whose length is known.
+    var length: Int? { if case .length(let length) = state { length } else { nil } }
+
     var endsWithConnection: Bool { if case .untilClosed = state { true } else { false } }
 
     /// The next part, or `nil` until more bytes arrive. To be called until it returns `end`, and not after that.
@@ -124,7 +127,7 @@ struct HTTP1BodyReader: Sendable {
         var finder = finder
         let fields = try finder.takeHead(
             from: &buffer, limit: limits.head,
-            { bytes throws(HTTP1Error) in try HTTP1HeadParser.fields(bytes) })
+            { [limits] bytes throws(HTTP1Error) in try HTTP1HeadParser.fields(bytes, limits) })
         if fields == nil { state = .trailers(finder) }
         return fields
     }

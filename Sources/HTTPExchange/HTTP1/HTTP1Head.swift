@@ -51,12 +51,14 @@ package enum HTTP1Version: Hashable, Sendable {
     }
 }
 
-/// What is taken of one message, in bytes.
+/// What is taken of one message, in bytes unless told otherwise.
 package struct HTTP1Limits: Hashable, Sendable {
     /// The request line, or the status line.
     package var startLine = 32 * 1024
     /// The head as a whole, and the trailers as a whole.
     package var head = 64 * 1024
+    /// How many fields each of them may have.
+    package var fieldCount = Int.max
     /// The line before a chunk: its size and extensions, which mean nothing here.
     package var chunkLine = 1024
 
@@ -87,7 +89,7 @@ enum HTTP1HeadParser {
         let version = try version(UnsafeRawBufferPointer(rebasing: line[(last + 1)...]))
         return HTTP1Request(
             method: String(decoding: method, as: UTF8.self), target: targetText, version: version,
-            fields: try fields(UnsafeRawBufferPointer(rebasing: bytes[(end + 2)...])))
+            fields: try fields(UnsafeRawBufferPointer(rebasing: bytes[(end + 2)...]), limits))
     }
 
     static func response(_ bytes: UnsafeRawBufferPointer, limits: HTTP1Limits) throws(HTTP1Error) -> HTTP1Response {
@@ -107,16 +109,21 @@ enum HTTP1HeadParser {
         }
         return HTTP1Response(
             status: UInt16(status), version: version,
-            fields: try fields(UnsafeRawBufferPointer(rebasing: bytes[(end + 2)...])))
+            fields: try fields(UnsafeRawBufferPointer(rebasing: bytes[(end + 2)...]), limits))
     }
 
     /// - Parameter bytes: field lines and the empty line behind them.
-    static func fields(_ bytes: UnsafeRawBufferPointer) throws(HTTP1Error) -> HeaderFields {
+    static func fields(
+        _ bytes: UnsafeRawBufferPointer, _ limits: HTTP1Limits
+    ) throws(HTTP1Error) -> HeaderFields {
         guard bytes.count > 2 else { return HeaderFields() }
         // On the wire a field takes four bytes beside its text; here a colon, a line's end and mostly a space.
         var fields = HeaderFields(reserving: bytes.count + 16)
         var start = 0
+        var count = 0
         while bytes[start] != 0x0D {
+            count += 1
+            guard count <= limits.fieldCount else { throw .fieldsTooLarge }
             var colon = start
             while FieldSyntax.isTokenByte(bytes[colon]) { colon += 1 }
             guard bytes[colon] == UInt8(ascii: ":"), colon > start else {

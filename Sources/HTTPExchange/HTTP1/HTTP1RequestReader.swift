@@ -35,6 +35,9 @@ package struct HTTP1RequestReader: Sendable {
         if case .body(let body) = state { !body.isEmpty } else { false }
     }
 
+    /// How long the body is that follows the head that was read last, where the head says so.
+    package var announcedLength: Int? { if case .body(let body) = state { body.length } else { nil } }
+
     package mutating func append(_ bytes: ByteBuffer) { buffer.join(bytes) }
 
     /// What follows the current request's head is not HTTP.

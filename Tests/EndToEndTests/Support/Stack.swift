@@ -204,7 +204,7 @@ struct Parts: Sendable {
     var tokenFile: URL { directory.appending(path: "token") }
 
     init(_ options: StackOptions, backend: Backend) async throws {
-        cache = RouteCache(timeouts: options.gatewayTimeouts)
+        cache = RouteCache(timeouts: options.gatewayTimeouts, maxBodySize: options.limits.bodySize)
         guardrail = ForwardingGuard(policy: options.policy)
         upstream = UpstreamPools(group: Loops.tunnels, settings: options.upstream, forwarding: guardrail)
         let advertised = (options.routes + options.onlyAdvertised).map { route in

@@ -16,6 +16,11 @@ HOST = "app.example.com"
 BRIEF_HOST = "brief.example.com"
 # Its route has fields removed: Cookie and X-Secret.
 STRIPPED_HOST = "stripped.example.com"
+# Its requests may have bodies of LIMITED_BYTES.
+LIMITED_HOST = "limited.example.com"
+LIMITED_BYTES = 10
+# How long a client has for the head of a request.
+HEADER_SECONDS = 2.0
 # Served under /only alone.
 PATH_HOST = "path.example.com"
 # Nothing listens at its Service.

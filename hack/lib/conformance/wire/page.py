@@ -37,6 +37,7 @@ What the gateway changes of a request, and nothing else:
   `-Host` are written by the gateway. What the operator or the route has removed goes too.
 - So does every field whose name equals one of these, or `Content-Length`, once `_` is read as `-`, whoever sent it: an
   application that reads fields as CGI variables cannot tell `X_Forwarded_For` from `X-Forwarded-For`.
+- `X-Request-Id` passes even where `Connection` names it: the request has one name from end to end.
 - Trailers lose what means something only before a body.
 
 And of an answer: fields of one connection go here too, and a body is framed as the client's version of HTTP needs it; a

@@ -10,7 +10,10 @@ from demo.ports import Ports
 from demo.waiting import CheckFailed, wait_until
 from demo.world import Options, World
 
-from .case import BRIEF_HOST, CLIENT, HOST, PATH_HOST, REFUSED_HOST, STRIPPED_HOST, TRUSTED, Stage
+from .case import (
+    BRIEF_HOST, CLIENT, HEADER_SECONDS, HOST, LIMITED_BYTES, LIMITED_HOST, PATH_HOST, REFUSED_HOST, STRIPPED_HOST,
+    TRUSTED, Stage,
+)
 from .connection import Recorder
 
 # Other than those of hack/demo and hack/e2e, which may run beside it.
@@ -37,7 +40,9 @@ class WireWorld(World):
         self.cluster = Cluster(self.workspace.kubeconfig)
         self.cluster_uuid = self.cluster.get("Namespace", None, "kube-system")["metadata"]["uid"]
         self.prepare_cluster()
-        self.start_gateway("--trusted-proxies", f"{TRUSTED}/32", "--strip-request-headers", OPERATOR_STRIPS)
+        self.start_gateway(
+            "--trusted-proxies", f"{TRUSTED}/32", "--strip-request-headers", OPERATOR_STRIPS,
+            "--header-timeout", f"{HEADER_SECONDS:g}s")
         # One tunnel: what was sent first arrives first, so that one can say that something did not arrive.
         self.agent = self.processes.start(
             "agent", [
@@ -50,10 +55,12 @@ class WireWorld(World):
         self._expose("brief", BRIEF_HOST, annotations={"gateway.pipeops.io/response-timeout": f"{BRIEF_SECONDS}s"})
         self._expose(
             "stripped", STRIPPED_HOST, annotations={"gateway.pipeops.io/strip-request-headers": "Cookie, X-Secret"})
+        self._expose(
+            "limited", LIMITED_HOST, annotations={"gateway.pipeops.io/max-body-size": str(LIMITED_BYTES)})
         self._expose("path", PATH_HOST, path="/only")
         self._expose("refused", REFUSED_HOST, service="nobody")
         stage = Stage((CLIENT, self.front_port), recorder)
-        for host in (HOST, BRIEF_HOST, STRIPPED_HOST, PATH_HOST, REFUSED_HOST):
+        for host in (HOST, BRIEF_HOST, STRIPPED_HOST, LIMITED_HOST, PATH_HOST, REFUSED_HOST):
             wait_until(f"{host} is served", 20, lambda host=host: self._is_served(stage, host))
         return stage
 

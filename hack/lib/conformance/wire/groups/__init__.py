@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ..case import Case
 from . import (
-    bodies, characters, connections, fields, forwarding, heads, methods, origin, refusals, smuggling, streaming,
-    targets, upgrades,
+    bodies, characters, connections, fields, forwarding, heads, limits, methods, origin, refusals, smuggling,
+    streaming, targets, upgrades,
 )
 
 GROUPS: dict[str, list[Case]] = {
     module.TITLE: module.CASES
     for module in (
-        smuggling, heads, characters, targets, methods, fields, forwarding, bodies, streaming, connections, origin,
-        refusals, upgrades,
+        smuggling, heads, characters, targets, methods, fields, forwarding, bodies, streaming, limits, connections,
+        origin, refusals, upgrades,
     )
 }
