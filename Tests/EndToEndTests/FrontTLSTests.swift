@@ -276,6 +276,23 @@ struct FrontTLSTests {
         }
     }
 
+    @Test("a client whose first message comes in several records gets the certificate for its name, too")
+    func fragmentedHello() async throws {
+        let options = try options(["app": ["app.test"], "default": ["other.test"]])
+        let seen = Box<RawHead>()
+        try await withStack(options, within: .seconds(60)) { backend in
+            while true { try await backend.answer(noting: seen) }
+        } _: { stack in
+            // More than fits a record of 512 bytes.
+            let protocols = ["a", "b", "c"].map { String(repeating: $0, count: 250) } + ["http/1.1"]
+            let result = try await Clients(stack: stack).openssl([
+                "-servername", "app.test", "-max_send_frag", "512", "-alpn", protocols.joined(separator: ","),
+            ])
+            #expect(result.output.contains("subject=CN = app.test\n"))
+            #expect(result.output.contains("HTTP/1.1 200 OK"))
+        }
+    }
+
     @Test("a client that does not finish its handshake is cut off")
     func handshakeTimeout() async throws {
         var options = try options(["app": ["app.test"]])
@@ -284,7 +301,8 @@ struct FrontTLSTests {
         } _: { stack in
             for start: [UInt8] in [[], [22, 3, 1, 2, 0, 1]] {
                 let client = try await RawConnection.connect(port: stack.tlsPort)
-                try await client.send(ByteBuffer(bytes: start))
+                // On a busy machine it is cut off before.
+                try? await client.send(ByteBuffer(bytes: start))
                 try await client.waitForEnd()
             }
             // What is no TLS is refused at once, and nobody waits for more.

@@ -51,24 +51,21 @@ final class FrontHandshake: ChannelInboundHandler, RemovableChannelHandler {
         serve: @escaping (FrontProtocol, any Channel) throws -> Void
     ) throws {
         let handshake = FrontHandshake(tls, counters: counters, serve: serve)
-        let hello = SNIHandler { result in handshake.begin(result, channel) }
-        try channel.pipeline.syncOperations.addHandlers([ByteToMessageHandler(hello), handshake])
+        let hello = ClientHelloHandler { wish in try handshake.begin(wish, channel) }
+        try channel.pipeline.syncOperations.addHandlers([hello, handshake])
     }
 
     /// The client has said which server it wants.
-    private func begin(_ hello: SNIResult, _ channel: any Channel) -> EventLoopFuture<Void> {
-        let name: String? = if case .hostname(let name) = hello { name } else { nil }
+    private func begin(_ wish: ClientHelloReader.Wish, _ channel: any Channel) throws {
+        let name: String? = if case .server(let name) = wish { name } else { nil }
         guard let context = tls.certificates.context(for: name) else {
             end(.unrecognizedName)
             channel.writeAndFlush(ByteBuffer(bytes: Self.unrecognizedName)).whenComplete { _ in
                 channel.close(promise: nil)
             }
-            return channel.eventLoop.makeFailedFuture(NoCertificate())
+            throw NoCertificate()
         }
-        return channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(
-                NIOSSLServerHandler(context: context), position: .before(self))
-        }
+        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context), position: .before(self))
     }
 
     private struct NoCertificate: Error {}
