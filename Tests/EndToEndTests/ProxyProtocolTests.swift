@@ -127,7 +127,8 @@ struct ProxyProtocolTests {
         } _: { stack in
             for start in ["", "PROXY TCP4 1.2"] {
                 let connection = try await stack.connect()
-                if !start.isEmpty { try await connection.send(start) }
+                // On a busy machine it is cut off before.
+                try? await connection.send(start)
                 #expect(try await connection.rest().readableBytes == 0)
             }
         }

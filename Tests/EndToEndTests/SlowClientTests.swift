@@ -79,6 +79,12 @@ struct SlowClientTests {
             async let sent: Void = trickle(String(repeating: "\r\n", count: 1000), on: second)
             #expect((try? await second.rest().readableBytes) ?? 0 == 0)
             await sent
+            // What looked like the beginning of a request when the time was over, and was none.
+            let late = try await stack.connect()
+            try await late.send("\r")
+            try await Task.sleep(for: .milliseconds(600))
+            try await late.send("\n")
+            #expect(try await late.rest().readableBytes == 0)
             let third = try await stack.connect()
             try await third.send(Self.request)
             #expect(try await third.response().status == 200)
@@ -151,7 +157,7 @@ struct SlowClientTests {
     @Test("an exchange may be bounded as a whole, though bytes move all the time")
     func total() async throws {
         let timeouts = ExchangeStateMachine.Timeouts(
-            response: .seconds(20), idle: .seconds(20), total: .milliseconds(500))
+            response: .seconds(20), idle: .seconds(20), total: .seconds(2))
         try await withStack(options(timeouts: timeouts)) { backend in
             let head = try await backend.head()
             guard head.target == "/stream" else { return try await backend.waitForEnd() }

@@ -195,7 +195,10 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// Time runs from a request's first byte, however the others trickle in.
     private func watchHead() {
         guard exchange == nil, !isClosing, reader.bufferedBytes > 0, context?.channel.isWritable == true else {
+            guard headDeadline != nil else { return }
             headDeadline = nil
+            // What had begun was an empty line: the connection is as idle as before.
+            if exchange == nil { ensureTimer(by: idleSince + keepAlive) }
             return
         }
         guard headDeadline == nil else { return }
