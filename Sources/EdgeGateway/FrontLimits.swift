@@ -49,8 +49,11 @@ package struct FrontLimits: Hashable, Sendable {
     /// What a HEADERS frame carries (`FrameLimits.maxHeaderBlockSize`), with a quarter of it for what the gateway adds.
     private static let mostHeaderBytes = FrameLimits.maxHeaderBlockSize / 4 * 3
 
+    /// So many connections are no matter of files any more, but of memory.
+    private static let mostUnasked = 50_000
+
     /// The connections there may be in a process that may have so many files open: the rest is for tunnels and all else.
     ///
     /// - Parameter files: of the process.
-    package func connections(files: Int) -> Int { connections ?? max(1, files / 4 * 3) }
+    package func connections(files: Int) -> Int { connections ?? min(max(1, files / 4 * 3), Self.mostUnasked) }
 }

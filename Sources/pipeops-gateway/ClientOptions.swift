@@ -6,7 +6,7 @@ struct ClientOptions: ParsableArguments {
         help: .init(
             """
             Connections of users open at a time; those beyond are closed at once. Default: three quarters of the files \
-            that the process may have open. [PIPEOPS_GATEWAY_MAX_CONNECTIONS]
+            that the process may have open, and no more than 50000. [PIPEOPS_GATEWAY_MAX_CONNECTIONS]
             """,
             valueName: "number"))
     var maxConnections: String?

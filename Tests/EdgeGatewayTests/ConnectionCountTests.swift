@@ -56,11 +56,12 @@ struct ConnectionCountTests {
         #expect(count.clients == 0)
     }
 
-    @Test("unless a setting says otherwise, three quarters of the files are connections")
+    @Test("unless a setting says otherwise, three quarters of the files are connections, up to 50,000")
     func derived() {
         var limits = FrontLimits()
         #expect(limits.connections(files: 1024) == 768)
         #expect(limits.connections(files: 1) == 1)
+        #expect(limits.connections(files: 1 << 20) == 50_000)
         limits.connections = 5000
         #expect(limits.connections(files: 1024) == 5000)
     }

@@ -32,6 +32,9 @@ struct ConnectionLimitTests {
                 #expect(try await isServed(open[open.count - 1]))
             }
             for _ in 0..<5 { #expect(try await !isServed(stack.connect())) }
+            // One line for many.
+            let lines = stack.gatewayLog.lines.filter { $0.message.hasPrefix("Closed a connection beyond max-conn") }
+            #expect(lines.count == 1)
             // Those that were there before are as well as ever.
             for connection in open { #expect(try await isServed(connection)) }
             open[0].close()

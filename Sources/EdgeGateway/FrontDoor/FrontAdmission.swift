@@ -14,7 +14,7 @@ final class FrontAdmission: Sendable {
     /// The connection is not let in.
     struct Refused: Error {}
 
-    /// How long it is between two lines of the log about what is no header of the PROXY protocol.
+    /// How long it is between two lines of the log about connections that are refused for the same reason.
     private static let warningInterval = TimeAmount.seconds(30)
 
     private let connections: OpenConnections
@@ -22,7 +22,7 @@ final class FrontAdmission: Sendable {
     private let trustedProxies: [CIDRBlock]
     private let proxyProtocolFrom: [CIDRBlock]
     private let refusals: EnumeratedCounters<ConnectionRefusal>
-    private let lastWarning = Mutex<NIODeadline?>(nil)
+    private let lastWarnings = Mutex<[ConnectionRefusal: NIODeadline]>([:])
     private let logger: Logger
 
     init(
@@ -40,7 +40,7 @@ final class FrontAdmission: Sendable {
     /// Takes a new connection in. Throws `Refused` for one that is to be closed at once.
     func admit(_ channel: any Channel, _ install: @escaping Install) throws {
         guard let isDraining = connections.add(channel) else {
-            refusals.count(.connectionLimit)
+            refuse(.connectionLimit, "Closed a connection beyond max-connections; those that are open go on", [:])
             throw Refused()
         }
         let peer = ClientAddress(channel.remoteAddress)
@@ -48,8 +48,10 @@ final class FrontAdmission: Sendable {
             return try admit(channel, of: peer, isDraining, install)
         }
         let handler = ProxyHeaderHandler(timeout: limits.header) { [self] reason, problem in
-            refusals.count(reason)
-            warn(peer, problem)
+            refuse(
+                reason,
+                "Refused a connection without its PROXY header; have the proxy send it, or take it out of proxy-protocol-from",
+                ["peer": "\(peer.text)", "problem": "the connection \(problem)"])
         } serve: { [self] header, channel in
             switch header {
             case .client(let address): try admit(channel, of: ClientAddress(address), isDraining, install)
@@ -66,23 +68,22 @@ final class FrontAdmission: Sendable {
         if limits.connectionsPerAddress != nil, let ip = client.ip, !client.isIn(trustedProxies),
             !connections.attribute(channel, to: ip)
         {
-            refusals.count(.addressLimit)
+            refuse(
+                .addressLimit, "Closed a connection beyond max-connections-per-address", ["client": "\(client.text)"])
             throw Refused()
         }
         try install(channel, client, isDraining)
     }
 
-    /// Not for each connection: there may be very many.
-    private func warn(_ peer: ClientAddress, _ problem: String) {
+    /// Counts every one; the log gets few lines, for there may be very many.
+    private func refuse(_ reason: ConnectionRefusal, _ message: Logger.Message, _ facts: Logger.Metadata) {
+        refusals.count(reason)
         let now = NIODeadline.now()
-        let isDue = lastWarning.withLock { last in
-            if let last, now - last < Self.warningInterval { return false }
-            last = now
+        let isDue = lastWarnings.withLock { last in
+            if let before = last[reason], now - before < Self.warningInterval { return false }
+            last[reason] = now
             return true
         }
-        guard isDue else { return }
-        logger.warning(
-            "Refused a connection without its PROXY header; have the proxy send it, or take it out of proxy-protocol-from",
-            metadata: ["peer": "\(peer.text)", "problem": "the connection \(problem)"])
+        if isDue { logger.warning(message, metadata: facts) }
     }
 }
