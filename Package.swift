@@ -199,7 +199,7 @@ if Context.environment["FUZZING"] != nil {
     package.targets = package.targets.filter { ["Routing", "TunnelProtocol"].contains($0.name) }
     package.targets.append(
         .target(
-            name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1], path: ".",
+            name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1, crypto], path: ".",
             sources: [
                 "Tests/Fuzz/TunnelFuzz.swift", "Tests/TunnelTransportTests/Support/WebSocketFuzzCase.swift",
                 "Tests/EdgeGatewayTests/Support/ProxyHeaderFuzzCase.swift",
