@@ -202,8 +202,9 @@ if Context.environment["FUZZING"] != nil {
             name: "TunnelFuzz", dependencies: ["TunnelProtocol", nioCore, nioHTTP1, crypto], path: ".",
             sources: [
                 "Tests/Fuzz/TunnelFuzz.swift", "Tests/TunnelTransportTests/Support/WebSocketFuzzCase.swift",
-                "Tests/EdgeGatewayTests/Support/ProxyHeaderFuzzCase.swift",
+                "Tests/EdgeGatewayTests/Support/FirstBytesFuzzCase.swift",
                 "Sources/EdgeGateway/FrontDoor/ProxyHeader.swift",
+                "Sources/EdgeGateway/FrontDoor/ClientHelloReader.swift",
             ]
                 + ["FuzzCase", "TunnelModel", "Choices", "Exchanges"].map {
                     "Tests/TunnelProtocolTests/Support/\($0).swift"

@@ -157,9 +157,9 @@ struct ProxyHeaderTests {
         var count = 0
         for file in try FileManager.default.contentsOfDirectory(at: directory, includingPropertiesForKeys: nil) {
             let input = try Data(contentsOf: file)
-            guard let first = input.first, first % 7 == ProxyHeaderFuzzCase.remainder else { continue }
+            guard let first = input.first, first % 7 == FirstBytesFuzzCase.remainder else { continue }
             count += 1
-            input.withUnsafeBytes { ProxyHeaderFuzzCase.run($0) }
+            input.withUnsafeBytes { FirstBytesFuzzCase.run($0) }
         }
         #expect(count >= 4)
     }

@@ -16,7 +16,7 @@ enum FuzzCase {
         case 2: conversation(ByteBuffer(bytes: rest), role: .gateway)
         case 3: conversation(ByteBuffer(bytes: rest), role: .agent)
         case 4: schedule(Array(rest))
-        // The rest is for readers that this module does not know: `WebSocketFuzzCase`, `ProxyHeaderFuzzCase`.
+        // The rest is for readers that this module does not know: `WebSocketFuzzCase`, `FirstBytesFuzzCase`.
         default: break
         }
     }
