@@ -85,7 +85,7 @@ struct FailureAnswerTests {
         // RFC 9209 §2.3; those with parameters that must be there are left out.
         let registered: Set = [
             "dns_timeout", "dns_error", "destination_not_found", "destination_unavailable",
-            "destination_ip_prohibited", "destination_ip_unroutable", "connection_refused", "connection_terminated",
+            "destination_ip_prohibited", "destination_ip_unroutable", "tls_certificate_error", "connection_refused", "connection_terminated",
             "connection_timeout", "connection_read_timeout", "connection_write_timeout", "connection_limit_reached",
             "http_request_error", "http_request_denied", "http_response_incomplete", "http_protocol_error",
             "http_response_timeout", "proxy_internal_response", "proxy_internal_error", "proxy_configuration_error",
