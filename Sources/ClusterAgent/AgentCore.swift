@@ -69,7 +69,8 @@ struct AgentCore: ServiceLifecycle.Service {
                 connectTimeout: TimeAmount(settings.connectTimeout),
                 timeouts: .init(
                     response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))),
-            forwarding: pipeline.forwarding)
+            forwarding: pipeline.forwarding,
+            contexts: BackendTLSContexts(authorityFile: settings.backendCAFile))
         // The setting is for the agent as a whole.
         let flow = FlowLimits(memory: max(settings.tunnelMemory / settings.tunnels, 1 << 20))
         return TunnelPool(
@@ -113,7 +114,7 @@ struct AgentCore: ServiceLifecycle.Service {
         } catch {
             throw SettingsError(setting: AgentSettings.Name.clusterUUID.rawValue, problem: error.description)
         }
-        return RoutePipeline.Settings(
+        var pipeline = RoutePipeline.Settings(
             clusterUUID: clusterUUID, syncMode: settings.sync,
             extraction: ExtractionSettings(clusterHost: clusterHost, clusterDomain: settings.clusterDomain.text),
             ingressController: settings.ingressController, loadBalancerGrace: settings.loadBalancerGrace,
@@ -122,6 +123,8 @@ struct AgentCore: ServiceLifecycle.Service {
             selection: IngressSelection(
                 classes: settings.ingressClasses, selector: settings.ingressSelector, namespaces: settings.namespaces),
             updateIngressStatus: settings.updateIngressStatus)
+        pipeline.ingressControllerProtocol = settings.ingressControllerProtocol
+        return pipeline
     }
 
     /// Without the custom resource the caches wait, silently but for a "not found" at each attempt.

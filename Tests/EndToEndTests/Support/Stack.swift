@@ -26,6 +26,9 @@ struct StackOptions: Sendable {
     var onlyAdvertised: [(host: String, path: String)] = []
     /// Targets other than the backend, by host.
     var endpoints: [String: ForwardTarget.Endpoint] = [:]
+    /// How the backends are spoken to.
+    var transport = BackendTransport.plain
+    var backendTLS = BackendTLSContexts()
     var policy = TargetPolicy(allowLoopback: true)
     var gatewayTimeouts = ExchangeStateMachine.Timeouts(response: .seconds(10), idle: .seconds(10))
     var upstream = UpstreamSettings(timeouts: .init(response: .seconds(10), idle: .seconds(10)))
@@ -203,7 +206,8 @@ struct Parts: Sendable {
     init(_ options: StackOptions, backend: Backend) async throws {
         cache = RouteCache(timeouts: options.gatewayTimeouts)
         guardrail = ForwardingGuard(policy: options.policy)
-        upstream = UpstreamPools(group: Loops.tunnels, settings: options.upstream, forwarding: guardrail)
+        upstream = UpstreamPools(
+            group: Loops.tunnels, settings: options.upstream, forwarding: guardrail, contexts: options.backendTLS)
         let advertised = (options.routes + options.onlyAdvertised).map { route in
             AdvertisedRoute(
                 host: route.host, path: route.path, pathType: "Prefix", service: "web", namespace: "default", port: 80,
@@ -250,7 +254,7 @@ struct Parts: Sendable {
                         routes.map {
                             (
                                 PathMatch(path: $0.path, type: .prefix),
-                                ForwardTarget(endpoint: endpoint, service: service)
+                                ForwardTarget(endpoint: endpoint, service: service, transport: options.transport)
                             )
                         }))
             }
