@@ -36,11 +36,12 @@ struct AgentCore: ServiceLifecycle.Service {
             client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events,
             elector: elector(), logger: logger)
         let tunnels = TunnelStatus()
-        let pool = try pool(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
+        let authorities = BackendAuthorities(client: client, logger: logger)
+        let pool = try pool(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels, authorities: authorities)
         readiness.follow(pipeline) { tunnels.isConnected }
 
         let services =
-            [.init(service: events)] + pipeline.services
+            [.init(service: events), .init(service: authorities)] + pipeline.services
             + [.init(service: Work(tunnels: pool, controller: pipeline.controller))]
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
     }
@@ -60,7 +61,7 @@ struct AgentCore: ServiceLifecycle.Service {
     }
 
     private func pool(
-        for pipeline: RoutePipeline, clusterUUID: String, tunnels: TunnelStatus
+        for pipeline: RoutePipeline, clusterUUID: String, tunnels: TunnelStatus, authorities: BackendAuthorities
     ) throws -> TunnelPool {
         let group = MultiThreadedEventLoopGroup.singleton
         let upstream = UpstreamPools(
@@ -70,7 +71,8 @@ struct AgentCore: ServiceLifecycle.Service {
                 timeouts: .init(
                     response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))),
             forwarding: pipeline.forwarding,
-            contexts: BackendTLSContexts(authorityFile: settings.backendCAFile))
+            contexts: BackendTLSContexts(
+                authorityFile: settings.backendCAFile, secrets: { authorities.certificates(of: $0, on: $1) }))
         // The setting is for the agent as a whole.
         let flow = FlowLimits(memory: max(settings.tunnelMemory / settings.tunnels, 1 << 20))
         return TunnelPool(
