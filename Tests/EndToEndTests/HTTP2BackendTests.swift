@@ -241,17 +241,20 @@ struct HTTP2BackendTests {
 
     @Test("a stream that nobody reads stalls itself only, and holds no more than its window")
     func stalledReader() async throws {
-        let whole = ByteBuffer(repeating: 0x78, count: 24 << 20)
+        let whole = ByteBuffer(repeating: 0x78, count: 12 << 20)
+        let sent = Box<Bool>()
         try await withHTTP2Stack { stream in
             guard stream[":path"] == "/slow" else { return try await stream.answer() }
             try await stream.respond(200, [("content-length", "\(whole.readableBytes)")])
             try await stream.send(whole, end: true)
+            sent.set(true)
         } _: { stack, backend in
             let slow = try await stack.connect(receiveBuffer: 64 * 1024)
             try await slow.send("GET /slow HTTP/1.1\r\nHost: app.test\r\n\r\n")
             let head = try await slow.head()
             for _ in 0..<50 { #expect(try await stack.request().status == 200) }
             #expect(backend.connections.count == 1)
+            #expect(sent.value == nil)
             let (body, _, _) = try await slow.body(of: head)
             #expect(body == whole)
         }
@@ -270,7 +273,7 @@ struct HTTP2BackendTests {
             }
             try await stream.answer("\(stream.state.body.readableBytes)")
         } _: { stack, _ in
-            let body = String(repeating: "abcdefgh", count: 1 << 18)
+            let body = String(repeating: "abcdefgh", count: 1 << 16)
             let response = try await stack.request("PUT", fields: ["Content-Length: \(body.utf8.count)"], body: body)
             #expect(response.text == "\(body.utf8.count)")
             #expect(taken.value == 65_535)
