@@ -139,6 +139,36 @@ struct BackendTLSTests {
         }
     }
 
+    @Test("another protocol passes behind an upgrade, and each side hears the other's last byte")
+    func upgrade() async throws {
+        let certificates = try TestCertificates.made.get()
+        var options = StackOptions()
+        options.serverTLS = try NIOSSLContext(configuration: try certificates.server.serverConfiguration())
+        options.backendTLS = BackendTLSContexts { _, eventLoop in
+            eventLoop.makeSucceededFuture(certificates.authority)
+        }
+        options.transport = BackendTransport(
+            tls: BackendTLS(
+                serverName: TestCertificates.name, authority: .secret(ObjectKey(namespace: "default", name: "ca"))))
+        try await withStack(options) { backend in
+            _ = try await backend.head()
+            try await backend.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: own\r\nConnection: upgrade\r\n\r\nhi")
+            let said = try await backend.bytes(3)
+            #expect(said == ByteBuffer(string: "you"))
+            try await backend.send("bye")
+        } _: { stack in
+            let client = try await stack.connect()
+            try await client.send("GET / HTTP/1.1\r\nHost: app.test\r\nConnection: upgrade\r\nUpgrade: own\r\n\r\n")
+            let head = try await client.head()
+            #expect(head.status == 101)
+            let greeting = try await client.bytes(2)
+            #expect(greeting == ByteBuffer(string: "hi"))
+            try await client.send("you")
+            let rest = try await client.rest()
+            #expect(rest == ByteBuffer(string: "bye"))
+        }
+    }
+
     @Test("plain text is no TLS")
     func plainText() async throws {
         var options = StackOptions()

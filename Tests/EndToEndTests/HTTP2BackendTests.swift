@@ -1,10 +1,11 @@
-import ClusterAgent
 import HTTPExchange
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
 import TestSupport
 import Testing
+
+@testable import ClusterAgent
 
 /// A stack whose agent speaks HTTP/2 to `backend`.
 func withHTTP2Stack(
@@ -277,6 +278,42 @@ struct HTTP2BackendTests {
             let response = try await stack.request("PUT", fields: ["Content-Length: \(body.utf8.count)"], body: body)
             #expect(response.text == "\(body.utf8.count)")
             #expect(taken.value == 65_535)
+        }
+    }
+
+    @Test("an old connection takes no new requests, and ends when it has none")
+    func age() async throws {
+        var options = StackOptions()
+        options.upstream.http2.age = .milliseconds(1)
+        try await withHTTP2Stack(options) { stream in
+            try await stream.answer()
+        } _: { stack, backend in
+            #expect(try await stack.request().status == 200)
+            try await eventually("the connection ends") { backend.connections.first?.isOpen == false }
+            #expect(try await stack.request().status == 200)
+            #expect(backend.connections.count == 2)
+        }
+    }
+
+    @Test("a connection whose peer has vanished is noticed by its silence, not by every request's timeout")
+    func silence() async throws {
+        let isSilent = Box<Bool>()
+        var options = StackOptions()
+        options.transport = BackendTransport(usesHTTP2: true)
+        options.upstream.http2.silence = .zero
+        options.upstream.http2.answer = .milliseconds(100)
+        try await withStack(options) { backend in
+            // SETTINGS, and then nothing: not even an answer to PING.
+            try await backend.send(ByteBuffer(bytes: [0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            try await backend.waitForEnd()
+            isSilent.set(true)
+        } _: { stack in
+            let start = ContinuousClock.now
+            let response = try await stack.request("POST", fields: ["Content-Length: 0"])
+            #expect(response.status == 502)
+            #expect(response.text.contains("backend_closed"))
+            #expect(ContinuousClock.now - start < .seconds(8))
+            try await eventually("the connection is closed") { isSilent.value == true }
         }
     }
 

@@ -4,6 +4,7 @@ import KubernetesAPI
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Routing
 import ServiceLifecycle
 import Settings
@@ -29,6 +30,8 @@ struct StackOptions: Sendable {
     /// How the backends are spoken to.
     var transport = BackendTransport.plain
     var backendTLS = BackendTLSContexts()
+    /// With which the backend of the stack itself answers; nil for plain text.
+    var serverTLS: NIOSSLContext?
     var policy = TargetPolicy(allowLoopback: true)
     var gatewayTimeouts = ExchangeStateMachine.Timeouts(response: .seconds(10), idle: .seconds(10))
     var upstream = UpstreamSettings(timeouts: .init(response: .seconds(10), idle: .seconds(10)))
@@ -104,10 +107,10 @@ final class Backend: Sendable {
     private let accepted: AsyncStream<RawConnection>
     private let all = Mutex<[RawConnection]>([])
 
-    init() async throws {
+    init(tls: NIOSSLContext? = nil) async throws {
         let (accepted, post) = AsyncStream.makeStream(of: RawConnection.self)
         self.accepted = accepted
-        listener = try await RawConnection.listen { post.yield($0) }
+        listener = try await RawConnection.listen(tls: tls) { post.yield($0) }
         port = try #require(listener.localAddress?.port)
     }
 
@@ -134,7 +137,7 @@ func withStack(
     backend script: @escaping Backend.Script,
     _ body: @escaping @Sendable (Stack) async throws -> Void
 ) async throws {
-    let backend = try await Backend()
+    let backend = try await Backend(tls: options.serverTLS)
     let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let ports = AsyncStream.makeStream(of: (isFront: Bool, port: Int).self)
