@@ -50,6 +50,7 @@ struct HTTP2BackendTests {
                     == ["x-one: 1", "x-two: 2", "x-one: 3"])
             let stream = try #require(backend.streams.first)
             #expect(String(buffer: stream.state.body) == "body")
+            #expect(stream.state.frames == [4], "the body's end comes with the body")
             let fields = stream.head.map { "\($0.name): \($0.value)" }
             #expect(
                 fields.prefix(4) == [

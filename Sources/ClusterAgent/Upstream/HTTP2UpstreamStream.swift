@@ -18,6 +18,8 @@ final class HTTP2UpstreamStream: UpstreamLink {
     /// Nothing more is passed on, in either direction.
     private var isOver = false
     private var isHeld = false
+    /// Bytes of the request that leave with the burst, or with its end: one frame less.
+    private var last: (bytes: ByteBuffer, credit: Int)?
     /// What came while the exchange took nothing; bounded by the stream's window.
     private var waiting = HeldBytes()
     private var waitingEnd: HTTP1ResponseReader.Part?
@@ -50,21 +52,35 @@ final class HTTP2UpstreamStream: UpstreamLink {
         guard let user else { return }
         let size = user.takeOwedCredit()
         guard let id, !isOver, !isClosed, !requestEnded else { return user.sent(size) }
-        // It waits for the peer's credit first; the exchange, that it is with the socket.
-        connection.sendData(id, bytes, endStream: false) { user.sent(size) }
+        sendLast(id, endStream: false)
+        last = (bytes, size)
+    }
+
+    /// - Returns: whether there was something to send.
+    @discardableResult
+    private func sendLast(_ id: HTTP2StreamID, endStream: Bool) -> Bool {
+        guard let (bytes, credit) = last else { return false }
+        last = nil
+        // They wait for the peer's credit first; the exchange, that they are with the socket.
+        connection.sendData(id, bytes, endStream: endStream) { [user] in user?.sent(credit) }
+        return true
     }
 
     func endRequest(trailers: HeaderFields?) {
         guard let id, !isOver, !isClosed, !requestEnded else { return }
         requestEnded = true
         if let trailers = trailers.map(HopByHop.trailers), !trailers.isEmpty {
+            sendLast(id, endStream: false)
             connection.sendHeaders(id, trailers: trailers)
-        } else {
+        } else if !sendLast(id, endStream: true) {
             connection.sendData(id, ByteBuffer(), endStream: true)
         }
     }
 
-    func flush() { connection.flush() }
+    func flush() {
+        if let id, !isOver, !isClosed { sendLast(id, endStream: false) }
+        connection.flush()
+    }
 
     func hold(_ held: Bool) {
         guard isHeld != held else { return }
@@ -95,6 +111,7 @@ final class HTTP2UpstreamStream: UpstreamLink {
     private func leave() {
         isOver = true
         user = nil
+        last = nil
         waiting = HeldBytes()
         waitingEnd = nil
     }

@@ -110,6 +110,7 @@ final class HTTP2BackendConnection: Sendable {
             guard case .byteBuffer(let bytes) = data.data else { return }
             known.withLock { $0[frame.streamID] }?.received { state in
                 state.body.writeImmutableBuffer(bytes)
+                state.frames.append(bytes.readableBytes)
                 if data.endStream { state.hasEnded = true }
             }
         case .rstStream(let code): known.withLock { $0[frame.streamID] }?.received { $0.reset = code }
@@ -129,6 +130,8 @@ final class HTTP2BackendStream: Sendable {
         var body = ByteBuffer()
         var trailers: HPACKHeaders?
         var hasEnded = false
+        /// Bytes of each DATA frame.
+        var frames: [Int] = []
         var reset: HTTP2ErrorCode?
         var isLost = false
     }
