@@ -296,6 +296,15 @@ struct HTTP2BackendTests {
         }
     }
 
+    @Test("a backend that allows no streams is 503, and its connections are not kept")
+    func noStreams() async throws {
+        try await withHTTP2Stack(settings: [HTTP2Setting(parameter: .maxConcurrentStreams, value: 0)]) { _ in
+        } _: { stack, backend in
+            for _ in 0..<2 { #expect(try await stack.request("POST", fields: ["Content-Length: 0"]).status == 503) }
+            try await eventually("the connections end") { backend.connections.allSatisfy { !$0.isOpen } }
+        }
+    }
+
     @Test("a connection whose peer has vanished is noticed by its silence, not by every request's timeout")
     func silence() async throws {
         let isSilent = Box<Bool>()

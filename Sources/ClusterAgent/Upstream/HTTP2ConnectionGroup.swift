@@ -63,7 +63,8 @@ final class HTTP2ConnectionGroup {
             open.append(connection)
             hasRoom()
             // One that allows no streams: who waits for the next connection would wait for ever.
-            if !connection.hasRoom, open.last === connection, connection.state.streams == 0 {
+            if !connection.hasRoom, connection.state.streams == 0 {
+                connection.close()
                 fail(UpstreamError(.overloaded, "the backend takes no requests on its connections"))
             }
         case .failure(let error): fail(error)
