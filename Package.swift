@@ -176,7 +176,8 @@ let package = Package(
             "ClusterAgent",
             [
                 "TestSupport", "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport",
-                "DevCluster", "EdgeGateway", "Settings", nioCore, yams, logging, metrics, metricsTestKit,
+                "DevCluster", "EdgeGateway", "Settings", "HTTPExchange", nioCore, nioPosix, nioHTTP2, nioEmbedded, yams,
+                serviceLifecycle, logging, metrics, metricsTestKit,
             ]),
         tests(
             "EdgeGateway",

@@ -7,7 +7,7 @@ import TunnelProtocol
 /// One exchange on a connection of HTTP/2 to a backend.
 final class HTTP2UpstreamStream: UpstreamLink {
     private let connection: HTTP2UpstreamConnection
-    private var id: HTTP2StreamID?
+    private(set) var id: HTTP2StreamID?
     private var user: (any UpstreamUser)?
     private var reader = HTTP2ResponseReader(method: "")
     private var requestEnded = false
