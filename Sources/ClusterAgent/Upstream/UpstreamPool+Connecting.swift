@@ -112,7 +112,8 @@ extension UpstreamPool {
             }
         }
         return isOpen.futureResult.flatMapErrorThrowing { error in
-            throw error as? UpstreamError ?? UpstreamError(.backendTLSFailed, "\(address): \(error)")
+            throw error as? UpstreamError
+                ?? UpstreamError(.backendTLSFailed, "TLS with \(address), asked for as \(serverName): \(error)")
         }
     }
 

@@ -16,6 +16,7 @@ from demo.world import ROOT
 
 from .cases import CASES, GRPCIO_CASES, Stage
 from .client import GrpcioClient
+from .server import Application
 from .world import CallWorld
 
 SECONDS = 180
@@ -44,17 +45,17 @@ def run(world: CallWorld, only: str, http2: bool) -> int:
     started = time.monotonic()
     problems: list[str] = []
     held = failed = 0
-    application = None
+    applications: tuple[Application, ...] = ()
     try:
         with interruption.time_limit(SECONDS):
-            application = world.open_stage(["--h2c"] if http2 else [])
+            applications = world.open_stage(["--h2c"] if http2 else [])
             for client in world.clients(http2):
                 cases = GRPCIO_CASES if isinstance(client, GrpcioClient) else CASES
                 for name, case in cases.items():
                     if not fnmatch.fnmatchcase(name, f"*{only}*"):
                         continue
                     try:
-                        case(Stage(client, application))
+                        case(Stage(client, applications[0]))
                         held += 1
                     except (CheckFailed, OSError, RuntimeError, ValueError) as failure:
                         failed += 1
@@ -67,7 +68,7 @@ def run(world: CallWorld, only: str, http2: bool) -> int:
         problems.append(str(failure))
     finally:
         interruption.ignore_signals()
-        if application:
+        for application in applications:
             application.stop()
         problems += [f"{program.name} ended by itself" for program in world.processes.ended_unasked()]
         problems += world.processes.stop_all()

@@ -14,6 +14,9 @@ from .server import Application
 HOST = "calls.example.com"
 # Its Service has no Pod.
 REFUSED_HOST = "refused.example.com"
+# The same application by TLS, with the authority in a Secret, and with one that nobody is told of.
+TLS_HOST = "tls.example.com"
+UNTRUSTED_HOST = "untrusted.example.com"
 
 OK, UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE = 0, 2, 4, 12, 14
 Client = Union[GrpcioClient, RawClient]
@@ -111,6 +114,17 @@ def unreachable(stage: Stage) -> None:
     expect("does not accept connections" in made.details, f"details are {made.details!r}")
 
 
+def by_tls(stage: Stage) -> None:
+    messages, made = call(stage, "Echo", b"secret", host=TLS_HOST)
+    expect_equal((messages, made.code), ([b"secret"], OK), "messages and status")
+
+
+def untrusted(stage: Stage) -> None:
+    _, made = call(stage, "Echo", b"secret", host=UNTRUSTED_HOST)
+    expect_equal(made.code, UNAVAILABLE, "status")
+    expect("not trusted" in made.details, f"details are {made.details!r}")
+
+
 def cancelled(stage: Stage) -> None:
     begun, ended = stage.application.waiting, stage.application.cancelled
     made = stage.client.open(HOST, "Wait")
@@ -167,6 +181,8 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "a method that the server does not have": no_such_method,
     "a host that nobody serves is UNIMPLEMENTED": no_such_host,
     "a Service without Pods is UNAVAILABLE": unreachable,
+    "TLS to a server whose authority is in a Secret": by_tls,
+    "a server by TLS that nobody vouches for is UNAVAILABLE": untrusted,
     "a call that is cancelled ends at the server within a second": cancelled,
     "a hundred calls at a time": many,
     "a server that is restarted gracefully": restarted,

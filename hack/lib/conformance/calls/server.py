@@ -13,10 +13,11 @@ LARGEST = 16 << 20
 
 
 class Application:
-    """A server of gRPC in plain text, which may be stopped and started again at the same address."""
+    """A server of gRPC, which may be stopped and started again at the same address."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Optional[grpc.ServerCredentials] = None) -> None:
         self.address = address
+        self._credentials = credentials
         # Calls of Wait that have begun, and those of them whose end the server has seen.
         self.waiting = 0
         self.cancelled = 0
@@ -33,7 +34,10 @@ class Application:
             ThreadPoolExecutor(max_workers=64), options=[
                 ("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)])
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
-        if not self._server.add_insecure_port(self.address):
+        port = (
+            self._server.add_secure_port(self.address, self._credentials) if self._credentials
+            else self._server.add_insecure_port(self.address))
+        if not port:
             raise RuntimeError(f"{self.address} cannot be listened on")
         self._server.start()
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
 from pathlib import Path
 from typing import Iterable
 
+import grpc
 from demo import manifests
 from demo.cluster import Cluster
 from demo.ports import Ports
 from demo.waiting import expect_equal, wait_until
 from demo.world import Options, World
 
-from .cases import HOST, REFUSED_HOST, Stage, call
+from .cases import HOST, REFUSED_HOST, TLS_HOST, UNTRUSTED_HOST, Stage, call
 from .client import GrpcioClient, RawClient
 from .server import Application
 
@@ -30,8 +33,8 @@ class CallWorld(World):
             self.api_port, self.front_port, self.tunnel_port, self.gateway_admin_port, self.agent_admin_port])
         self._port = ports.free(0)
 
-    def open_stage(self, front_flags: Iterable[str]) -> Application:
-        """Starts everything, and returns when calls reach the application."""
+    def open_stage(self, front_flags: Iterable[str]) -> tuple[Application, Application]:
+        """Starts everything, and returns the application, in plain text and by TLS, when calls reach it."""
         self.start_api_server("devcluster", self.api_port, self.workspace.kubeconfig, SERVICE_ADDRESSES)
         self.cluster = Cluster(self.workspace.kubeconfig)
         self.cluster_uuid = self.cluster.get("Namespace", None, "kube-system")["metadata"]["uid"]
@@ -47,6 +50,7 @@ class CallWorld(World):
         self.create(manifests.service(self.namespace, "nobody", {"calls": self._port}))
         self._expose("calls", HOST, "calls")
         self._expose("refused", REFUSED_HOST, "nobody", {"gateway.pipeops.io/backend-protocol": "grpc"})
+        secure = self._open_secure()
         stage = Stage(RawClient((CLIENT, self.front_port)), application)
 
         def is_served(host: str, code: int) -> bool:
@@ -54,8 +58,32 @@ class CallWorld(World):
             return True
 
         wait_until(f"{HOST} is served", 20, lambda: is_served(HOST, 0))
-        wait_until(f"{REFUSED_HOST} is known", 20, lambda: is_served(REFUSED_HOST, 14))
-        return application
+        wait_until(f"{TLS_HOST} is served", 20, lambda: is_served(TLS_HOST, 0))
+        for host in (REFUSED_HOST, UNTRUSTED_HOST):
+            wait_until(f"{host} is known", 20, lambda host=host: is_served(host, 14))
+        return application, secure
+
+    def _open_secure(self) -> Application:
+        """The application by TLS, with a certificate for the Service that vouches for itself."""
+        certificate, key = self.workspace.directory / "secure.crt", self.workspace.directory / "secure.key"
+        name = f"secure.{self.namespace}.svc"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+             "-subj", "/CN=calls", "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key),
+             "-out", str(certificate)],
+            check=True, capture_output=True)
+        self.create({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"namespace": self.namespace, "name": "calls-authority"},
+            "data": {"ca.crt": base64.b64encode(certificate.read_bytes()).decode()},
+        })
+        service = self.create(manifests.service(self.namespace, "secure", {"calls": self._port}))
+        tls = {"gateway.pipeops.io/backend-protocol": "grpcs"}
+        self._expose("tls", TLS_HOST, "secure", {**tls, "gateway.pipeops.io/backend-ca-secret": "calls-authority"})
+        self._expose("untrusted", UNTRUSTED_HOST, "secure", tls)
+        return Application(
+            f"{service['spec']['clusterIP']}:{self._port}",
+            grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())]))
 
     def clients(self, http2: bool) -> list[RawClient | GrpcioClient]:
         address = (CLIENT, self.front_port)
