@@ -270,7 +270,8 @@ struct HTTP2BackendTests {
             try await Task.sleep(for: .milliseconds(50))
             taken.add(stream.state.body.readableBytes)
             while !stream.state.hasEnded {
-                try await stream.widen(100_000)
+                // The end may have come meanwhile; then there is nothing to widen.
+                try? await stream.widen(100_000)
                 try await Task.sleep(for: .milliseconds(1))
             }
             try await stream.answer("\(stream.state.body.readableBytes)")
