@@ -19,6 +19,8 @@ let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio
 let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioFoundationCompat: Target.Dependency = .product(name: "NIOFoundationCompat", package: "swift-nio")
+let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -63,6 +65,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
@@ -80,7 +83,7 @@ let package = Package(
         // Pure: no sockets, no clocks, no tasks.
         library("Routing", []),
         library("TunnelProtocol", ["Routing", nioCore, deque]),
-        library("HTTPExchange", ["TunnelProtocol", nioCore]),
+        library("HTTPExchange", ["TunnelProtocol", nioCore, nioHPACK]),
 
         // Event loops.
         library("TunnelTransport", ["TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioSSL, crypto, metrics]),
@@ -103,8 +106,8 @@ let package = Package(
             "ClusterAgent",
             [
                 "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
-                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioSSL, serviceLifecycle, unixSignals, logging,
-                metrics,
+                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioSSL, nioTLS, deque,
+                serviceLifecycle, unixSignals, logging, metrics,
             ]),
         library(
             "EdgeGateway",
@@ -157,7 +160,7 @@ let package = Package(
 
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
-        tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
+        tests("HTTPExchange", ["TestSupport", "TunnelProtocol", nioCore, nioHTTP1, nioHPACK]),
         tests(
             "TunnelTransport",
             ["TestSupport", "TunnelProtocol", nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL]),
@@ -173,7 +176,8 @@ let package = Package(
             "ClusterAgent",
             [
                 "TestSupport", "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport",
-                "DevCluster", "EdgeGateway", "Settings", nioCore, yams, logging, metrics, metricsTestKit,
+                "DevCluster", "EdgeGateway", "Settings", "HTTPExchange", nioCore, nioPosix, nioHTTP2, nioEmbedded, yams,
+                serviceLifecycle, logging, metrics, metricsTestKit,
             ]),
         tests(
             "EdgeGateway",
@@ -185,7 +189,8 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "TestSupport", "EdgeGateway", "ClusterAgent", "TunnelTransport", "TunnelProtocol", "Routing",
-                "HTTPExchange", "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                "HTTPExchange", "KubernetesAPI", "Settings", "Telemetry", nioCore, nioPosix, nioHTTP1, nioHTTP2,
+                nioHPACK, nioSSL, logging,
                 crypto, jwtKit, serviceLifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],

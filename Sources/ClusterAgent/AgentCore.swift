@@ -36,11 +36,12 @@ struct AgentCore: ServiceLifecycle.Service {
             client: client, settings: try pipelineSettings(clusterUUID: clusterUUID), events: events,
             elector: elector(), logger: logger)
         let tunnels = TunnelStatus()
-        let pool = try pool(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels)
+        let authorities = BackendAuthorities(client: client, logger: logger)
+        let pool = try pool(for: pipeline, clusterUUID: clusterUUID, tunnels: tunnels, authorities: authorities)
         readiness.follow(pipeline) { tunnels.isConnected }
 
         let services =
-            [.init(service: events)] + pipeline.services
+            [.init(service: events), .init(service: authorities)] + pipeline.services
             + [.init(service: Work(tunnels: pool, controller: pipeline.controller))]
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
     }
@@ -60,7 +61,7 @@ struct AgentCore: ServiceLifecycle.Service {
     }
 
     private func pool(
-        for pipeline: RoutePipeline, clusterUUID: String, tunnels: TunnelStatus
+        for pipeline: RoutePipeline, clusterUUID: String, tunnels: TunnelStatus, authorities: BackendAuthorities
     ) throws -> TunnelPool {
         let group = MultiThreadedEventLoopGroup.singleton
         let upstream = UpstreamPools(
@@ -69,7 +70,9 @@ struct AgentCore: ServiceLifecycle.Service {
                 connectTimeout: TimeAmount(settings.connectTimeout),
                 timeouts: .init(
                     response: TimeAmount(settings.responseTimeout), idle: TimeAmount(settings.idleTimeout))),
-            forwarding: pipeline.forwarding)
+            forwarding: pipeline.forwarding,
+            contexts: BackendTLSContexts(
+                authorityFile: settings.backendCAFile, secrets: { authorities.certificates(of: $0, on: $1) }))
         // The setting is for the agent as a whole.
         let flow = FlowLimits(memory: max(settings.tunnelMemory / settings.tunnels, 1 << 20))
         return TunnelPool(
@@ -113,7 +116,7 @@ struct AgentCore: ServiceLifecycle.Service {
         } catch {
             throw SettingsError(setting: AgentSettings.Name.clusterUUID.rawValue, problem: error.description)
         }
-        return RoutePipeline.Settings(
+        var pipeline = RoutePipeline.Settings(
             clusterUUID: clusterUUID, syncMode: settings.sync,
             extraction: ExtractionSettings(clusterHost: clusterHost, clusterDomain: settings.clusterDomain.text),
             ingressController: settings.ingressController, loadBalancerGrace: settings.loadBalancerGrace,
@@ -122,6 +125,8 @@ struct AgentCore: ServiceLifecycle.Service {
             selection: IngressSelection(
                 classes: settings.ingressClasses, selector: settings.ingressSelector, namespaces: settings.namespaces),
             updateIngressStatus: settings.updateIngressStatus)
+        pipeline.ingressControllerProtocol = settings.ingressControllerProtocol
+        return pipeline
     }
 
     /// Without the custom resource the caches wait, silently but for a "not found" at each attempt.

@@ -31,6 +31,8 @@ package struct AgentSettings: Sendable {
         case sync
         case loadBalancerGrace = "load-balancer-grace"
         case ingressController = "ingress-controller"
+        case ingressControllerProtocol = "ingress-controller-protocol"
+        case backendCAFile = "backend-ca-file"
         case ingressClass = "ingress-class"
         case ingressSelector = "ingress-selector"
         case namespace
@@ -84,6 +86,10 @@ package struct AgentSettings: Sendable {
     package var loadBalancerGrace: Duration
     /// The ingress controller's Service. Nil: looked for.
     package var ingressController: ObjectKey?
+    /// How requests whose backends speak HTTP/2 reach the ingress controller.
+    package var ingressControllerProtocol: IngressControllerProtocol
+    /// PEM file of the certificate authorities that backends' certificates may come from, beside those of the system.
+    package var backendCAFile: String?
     /// The classes of the Ingresses to serve. Empty: every class, and Ingresses without one.
     package var ingressClasses: [String]
     /// The labels of the Ingresses to serve. Nil: all.
@@ -163,6 +169,8 @@ package struct AgentSettings: Sendable {
             .loadBalancerGrace, default: .seconds(120), in: .zero ... .seconds(86_400))
         ingressController = try reader.objectKey(
             .ingressController, of: "a Service", example: "ingress-nginx/ingress-nginx-controller")
+        ingressControllerProtocol = try reader.choice(.ingressControllerProtocol, default: .auto)
+        backendCAFile = try reader.readableFile(.backendCAFile)
         ingressClasses = try reader.list(.ingressClass, expected: "the name of an IngressClass, such as nginx") {
             ObjectNames.isSubdomain($0) ? $0 : nil
         }

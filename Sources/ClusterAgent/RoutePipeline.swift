@@ -15,6 +15,8 @@ package struct RoutePipeline: Sendable {
         package var extraction: ExtractionSettings
         /// `nil` looks for the known ones.
         package var ingressController: ObjectKey?
+        /// How an ingress controller takes HTTP/2.
+        package var ingressControllerProtocol = IngressControllerProtocol.auto
         package var loadBalancerGrace: Duration
         package var targetPolicy: TargetPolicy
         package var selection: IngressSelection
@@ -95,7 +97,8 @@ package struct RoutePipeline: Sendable {
 
         let clusterType = ClusterTypeMonitor(
             services: services, ingressController: settings.ingressController,
-            gracePeriod: settings.loadBalancerGrace, events: events, isLeading: { intake.isLeading }, logger: logger
+            preference: settings.ingressControllerProtocol, gracePeriod: settings.loadBalancerGrace, events: events,
+            isLeading: { intake.isLeading }, logger: logger
         ) { observation in
             // Publishing opens the way for requests; what they must be led to, or kept from, is in place before.
             forwarding.setController(observation.controller)

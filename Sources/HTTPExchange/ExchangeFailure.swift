@@ -24,6 +24,10 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     case notAdvertised
     case backendUnresolved
     case backendUnreachable
+    /// No connection was made, and none refused, within the agent's `connect-timeout`.
+    case backendConnectTimeout
+    /// TLS with the backend failed: most often its certificate is not trusted, or is for another name.
+    case backendTLSFailed
     case backendTimeout
     case backendClosed
     case backendInvalid
@@ -40,6 +44,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
             case .notAdvertised: .notAdvertised
             case .backendUnresolved: .backendUnresolved
             case .backendUnreachable: .backendUnreachable
+            case .backendConnectTimeout: .backendConnectTimeout
+            case .backendTLSFailed: .backendTLSFailed
             case .backendTimeout: .backendTimeout
             case .backendClosed: .backendClosed
             case .backendInvalid: .backendInvalid
@@ -58,6 +64,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .overloaded, .rateLimited: .overloaded
         case .backendUnresolved: .backendUnresolved
         case .backendUnreachable: .backendUnreachable
+        case .backendConnectTimeout: .backendConnectTimeout
+        case .backendTLSFailed: .backendTLSFailed
         case .backendTimeout, .requestTimeout: .backendTimeout
         case .backendClosed: .backendClosed
         case .backendInvalid: .backendInvalid
@@ -76,9 +84,11 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .rateLimited: 429
         case .headerTooLarge: 431
         case .internalError: 500
-        case .notAdvertised, .backendUnresolved, .backendUnreachable, .backendClosed, .backendInvalid: 502
+        case .notAdvertised, .backendUnresolved, .backendUnreachable, .backendTLSFailed, .backendClosed,
+            .backendInvalid:
+            502
         case .clusterOffline, .tunnelLost, .overloaded: 503
-        case .backendTimeout, .idleTimeout, .timeLimit: 504
+        case .backendConnectTimeout, .backendTimeout, .idleTimeout, .timeLimit: 504
         case .versionNotSupported: 505
         }
     }
@@ -101,6 +111,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .notAdvertised: "not_advertised"
         case .backendUnresolved: "backend_unresolved"
         case .backendUnreachable: "backend_unreachable"
+        case .backendConnectTimeout: "backend_connect_timeout"
+        case .backendTLSFailed: "backend_tls_failed"
         case .backendTimeout: "backend_timeout"
         case .backendClosed: "backend_closed"
         case .backendInvalid: "backend_invalid"
@@ -128,6 +140,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .notAdvertised: "The cluster does not serve this host and path any more."
         case .backendUnresolved: "The name of the application's Service does not resolve in its cluster."
         case .backendUnreachable: "The application's Service does not accept connections."
+        case .backendConnectTimeout: "The application's Service did not take the connection in time."
+        case .backendTLSFailed: "The application's Service could not be reached by TLS: its certificate is not trusted."
         case .backendTimeout: "The application did not answer in time."
         case .backendClosed: "The application closed the connection before it answered."
         case .backendInvalid: "The application's answer is not valid HTTP."
@@ -172,6 +186,17 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
             If the application is yours, check that its pods are ready and listen on the Service's port (kubectl get \
             endpointslices).
             """
+        case .backendConnectTimeout:
+            """
+            If the application is yours, check that its pods are ready, and that no NetworkPolicy keeps the agent from \
+            them (kubectl get networkpolicies).
+            """
+        case .backendTLSFailed:
+            """
+            If the application is yours, the agent's log says what is wrong (kubectl logs -n pipeops-system \
+            deployment/pipeops-agent). The annotations gateway.pipeops.io/backend-ca-secret and \
+            gateway.pipeops.io/backend-server-name of its Ingress say whom to trust, and for which name.
+            """
         case .backendTimeout, .idleTimeout:
             """
             If the application is yours and needs longer, set the annotation gateway.pipeops.io/response-timeout or \
@@ -197,6 +222,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .rateLimited: "http_request_denied"
         case .backendUnresolved: "dns_error"
         case .backendUnreachable: "connection_refused"
+        case .backendConnectTimeout: "connection_timeout"
+        case .backendTLSFailed: "tls_certificate_error"
         case .backendTimeout, .timeLimit: "http_response_timeout"
         case .backendInvalid: "http_protocol_error"
         case .idleTimeout: "connection_read_timeout"

@@ -63,10 +63,17 @@ package struct FailureAnswer {
                 "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": FailurePage.policy,
                 "X-Content-Type-Options": "nosniff",
             ]
+        case .grpc:
+            status = 200
+            body = ByteBuffer()
+            fields = [
+                "Content-Type": "application/grpc", "Grpc-Status": "\(GRPCStatus.code(for: failure.status))",
+                "Grpc-Message": GRPCStatus.message(detail),
+            ]
         }
         fields.add(name: "Content-Length", value: "\(body.readableBytes)")
         fields.add(name: "Cache-Control", value: "no-store")
-        fields.add(name: "Vary", value: "Accept")
+        if request.format != .grpc { fields.add(name: "Vary", value: "Accept") }
         fields.add(name: "Proxy-Status", value: "\(request.hop.rawValue); error=\(failure.proxyError)")
         if !request.requestID.isEmpty { fields.add(name: "X-Request-Id", value: request.requestID) }
         if let retryAfter = request.quota?.retryAfter ?? failure.retryAfter {

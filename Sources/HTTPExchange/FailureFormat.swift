@@ -6,12 +6,18 @@ package enum FailureFormat: Hashable, Sendable {
     case problem
     /// `text/html`.
     case page
+    /// As a server of gRPC answers a call that fails before its first message.
+    case grpc
 
-    /// Chooses by the request's `Accept` fields (RFC 9110 §12.5.1).
+    /// gRPC for a call of gRPC; otherwise by the request's `Accept` fields (RFC 9110 §12.5.1).
     ///
     /// Of two that are as welcome the one that is named more precisely is taken, and the problem document where neither
     /// is: so a page goes to whoever asks for one, and not to what takes anything.
     package init(acceptedBy fields: HeaderFields) {
+        guard !GRPCStatus.isCall(fields) else {
+            self = .grpc
+            return
+        }
         let ranges = fields["accept"].flatMap { $0.split(separator: ",") }.compactMap { MediaRange($0) }
         func welcome(_ subtypes: [String], of type: String) -> Welcome {
             subtypes.map { subtype in

@@ -129,11 +129,15 @@ package struct ResetCode: RawRepresentable, Hashable, Sendable, CustomStringConv
     package static let backendInvalid = ResetCode(rawValue: 10)
     /// Nothing moved for longer than the idle timeout.
     package static let idleTimeout = ResetCode(rawValue: 11)
+    /// No connection to the backend was made in time.
+    package static let backendConnectTimeout = ResetCode(rawValue: 12)
+    /// The backend's certificate is not trusted, or TLS with it failed otherwise.
+    package static let backendTLSFailed = ResetCode(rawValue: 13)
 
     private static let names = [
         "cancelled", "protocol_error", "internal_error", "refused", "overloaded", "not_advertised",
         "backend_unresolved", "backend_unreachable", "backend_timeout", "backend_closed", "backend_invalid",
-        "idle_timeout",
+        "idle_timeout", "backend_connect_timeout", "backend_tls_failed",
     ]
 
     /// The snake_case name used in logs and documents.

@@ -23,6 +23,8 @@ extension AgentCommand {
         case .sync: gateway.sync
         case .loadBalancerGrace: cluster.loadBalancerGrace
         case .ingressController: cluster.ingressController
+        case .ingressControllerProtocol: cluster.ingressControllerProtocol
+        case .backendCAFile: cluster.backendCAFile
         case .ingressClass: Self.list(ingresses.ingressClass)
         case .ingressSelector: ingresses.ingressSelector
         case .namespace: Self.list(ingresses.namespace)

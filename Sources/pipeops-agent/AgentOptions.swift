@@ -127,6 +127,25 @@ struct ClusterOptions: ParsableArguments {
     @Option(
         help: .init(
             """
+            How gRPC and whatever else needs HTTP/2 reaches the ingress controller: auto, http (HTTP/1.1, so that it does \
+            not), h2c (HTTP/2 in plain text) or h2 (HTTP/2 by TLS). Default: auto, as the controller is known to take \
+            it. [PIPEOPS_AGENT_INGRESS_CONTROLLER_PROTOCOL]
+            """,
+            valueName: "protocol"))
+    var ingressControllerProtocol: String?
+
+    @Option(
+        help: .init(
+            """
+            A PEM file with certificate authorities to trust for Services and ingress controllers that are reached by \
+            TLS, beside those of the system; read again when it changes. [PIPEOPS_AGENT_BACKEND_CA_FILE]
+            """,
+            valueName: "file"))
+    var backendCAFile: String?
+
+    @Option(
+        help: .init(
+            """
             How long a LoadBalancer may wait for its address before the cluster counts as private. Default: 2m. \
             [PIPEOPS_AGENT_LOAD_BALANCER_GRACE]
             """,

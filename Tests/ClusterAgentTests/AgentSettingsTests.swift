@@ -35,6 +35,8 @@ struct AgentSettingsTests {
         #expect(settings.sync == .auto)
         #expect(settings.loadBalancerGrace == .seconds(120))
         #expect(settings.ingressController == nil)
+        #expect(settings.ingressControllerProtocol == .auto)
+        #expect(settings.backendCAFile == nil)
         #expect(settings.ingressClasses == [])
         #expect(settings.ingressSelector == nil)
         #expect(settings.namespaces == [])
@@ -82,7 +84,8 @@ struct AgentSettingsTests {
             (.gatewayClientKey, "/no/file"), (.tunnels, "0"), (.tunnels, "17"),
             (.tokenFile, "/no/file"), (.kubeconfig, "/no/file"), (.context, ""), (.sync, "sometimes"),
             (.loadBalancerGrace, "2"), (.ingressController, "controller"), (.ingressController, "a/b/c"),
-            (.ingressController, "/c"), (.clusterDomain, "*.local"), (.gatewayDomain, "a..b"),
+            (.ingressController, "/c"), (.ingressControllerProtocol, "https"), (.backendCAFile, "/no/file"),
+            (.clusterDomain, "*.local"), (.gatewayDomain, "a..b"),
             (.allowLoopbackTargets, "perhaps"), (.adminListen, "8083"), (.connectTimeout, "0s"),
             (.responseTimeout, "forever"), (.idleTimeout, "5"), (.tunnelMemory, "1KiB"), (.maxStreams, "0"),
             (.reconnectMin, "1ms"), (.reconnectMax, "2h"), (.reconnectMax, "100ms"), (.shutdownGrace, "x"),

@@ -203,7 +203,9 @@ struct IngressControllerChoiceTests {
         let service = Self.nginx(ports: [.init(name: "https", port: 443), .init(name: "http", port: 8000)])
         #expect(
             Self.choice([service])
-                == IngressControllerChoice(service: Self.nginx, clusterIP: "10.96.0.80", httpPort: 8000, httpsPort: 443)
+                == IngressControllerChoice(
+                    service: Self.nginx, clusterIP: "10.96.0.80", httpPort: 8000, httpsPort: 443, http2: .tls(port: 443)
+                )
         )
     }
 

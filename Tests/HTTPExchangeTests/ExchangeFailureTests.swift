@@ -12,6 +12,7 @@ struct ExchangeFailureTests {
         .tunnelLost, .overloaded, .notAdvertised, .backendUnresolved, .backendUnreachable, .backendTimeout,
         .backendClosed, .backendInvalid, .idleTimeout, .internalError, .rateLimited, .bodyTooLarge,
         .requestTimeout, .timeLimit,
+        .backendConnectTimeout, .backendTLSFailed,
     ]
 
     @Test("Codes are distinct snake_case names")
@@ -20,7 +21,7 @@ struct ExchangeFailureTests {
         #expect(Self.all.allSatisfy { $0.code.allSatisfy { $0 == "_" || $0.isLowercase } })
     }
 
-    @Test("Every reset code means a failure with a server's status", arguments: (0...13).map { UInt32($0) } + [.max])
+    @Test("Every reset code means a failure with a server's status", arguments: (0...15).map { UInt32($0) } + [.max])
     func resets(number: UInt32) {
         let code = ResetCode(rawValue: number)
         let failure = ExchangeFailure(code)
@@ -32,7 +33,7 @@ struct ExchangeFailureTests {
         "What the agent reports arrives at the gateway as the same failure",
         arguments: [
             ExchangeFailure.overloaded, .notAdvertised, .backendUnresolved, .backendUnreachable, .backendTimeout,
-            .backendClosed, .backendInvalid, .idleTimeout, .internalError,
+            .backendClosed, .backendInvalid, .idleTimeout, .internalError, .backendConnectTimeout, .backendTLSFailed,
         ])
     func roundTrip(failure: ExchangeFailure) {
         #expect(ExchangeFailure(failure.resetCode) == failure)
@@ -50,7 +51,7 @@ struct ExchangeFailureTests {
         #expect(
             Self.all.map(\.status) == [
                 400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500, 429, 413,
-                408, 504,
+                408, 504, 504, 502,
             ])
     }
 

@@ -80,12 +80,49 @@ struct FailureAnswerTests {
         #expect(!text.contains("<script"))
     }
 
+    @Test(
+        "a call of gRPC is answered in gRPC's way: 200, the status and the message in the head, and no body",
+        arguments: zip(
+            [ExchangeFailure.clusterOffline, .badRequest("50 % \u{e9}"), .noSuchPath, .rateLimited, .headerTooLarge],
+            [14, 13, 12, 14, 2]))
+    func grpc(failure: ExchangeFailure, code: Int) {
+        let (own, text) = answer(failure) { request in
+            request.format = FailureFormat(acceptedBy: [
+                "content-type": "application/grpc+proto", "accept": "text/html",
+            ])
+            request.requestID = "id-1"
+        }
+        #expect(own.status == 200)
+        #expect(text.isEmpty)
+        #expect(own.fields["Content-Type"] == ["application/grpc"])
+        #expect(own.fields["grpc-status"] == ["\(code)"])
+        #expect(own.fields["Proxy-Status"] == ["pipeops-gateway; error=\(failure.proxyError)"])
+        #expect(own.fields["X-Request-Id"] == ["id-1"])
+        #expect(own.fields["Retry-After"] == (failure.retryAfter.map { ["\($0)"] } ?? []))
+        let message = own.fields.first(name: "grpc-message")
+        if case .badRequest = failure {
+            #expect(message == "The request cannot be forwarded: 50 %25 %C3%A9.")
+        } else {
+            #expect(message == failure.detail)
+        }
+    }
+
+    @Test(
+        "what is no call of gRPC is not answered so",
+        arguments: ["application/grpc-web", "application/grpc-web+proto", "application/grpcs", "application/json"])
+    func notGRPC(type: String) {
+        #expect(FailureFormat(acceptedBy: ["Content-Type": type]) == .problem)
+        #expect(FailureFormat(acceptedBy: ["Content-Type": "application/grpc;proto"]) == .grpc)
+        #expect(FailureFormat(acceptedBy: ["Content-Type": "Application/gRPC"]) == .grpc)
+    }
+
     @Test("Proxy-Status names who found out and what, with the types of RFC 9209", arguments: ExchangeFailureTests.all)
     func proxyStatus(failure: ExchangeFailure) {
         // RFC 9209 §2.3; those with parameters that must be there are left out.
         let registered: Set = [
             "dns_timeout", "dns_error", "destination_not_found", "destination_unavailable",
-            "destination_ip_prohibited", "destination_ip_unroutable", "connection_refused", "connection_terminated",
+            "destination_ip_prohibited", "destination_ip_unroutable", "tls_certificate_error", "connection_refused",
+            "connection_terminated",
             "connection_timeout", "connection_read_timeout", "connection_write_timeout", "connection_limit_reached",
             "http_request_error", "http_request_denied", "http_response_incomplete", "http_protocol_error",
             "http_response_timeout", "proxy_internal_response", "proxy_internal_error", "proxy_configuration_error",

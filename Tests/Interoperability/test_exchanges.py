@@ -241,6 +241,7 @@ class Exchanges(GatewayTestCase):
             "cancelled": 502, "protocol_error": 500, "internal_error": 500, "refused": 503, "overloaded": 503,
             "not_advertised": 502, "backend_unresolved": 502, "backend_unreachable": 502, "backend_timeout": 504,
             "backend_closed": 502, "backend_invalid": 502, "idle_timeout": 504,
+            "backend_connect_timeout": 504, "backend_tls_failed": 502,
         }
         got = {code: (await self.gateway.request(host, f"/{code}")).status for code in expected}
         self.assertEqual(got, expected)

@@ -118,12 +118,12 @@ struct MultiplexerViolationTests {
 
     @Test("Reset codes keep their numbers and names")
     func resetCodes() {
-        let names = (0...12).map { ResetCode(rawValue: $0).description }
+        let names = (0...14).map { ResetCode(rawValue: $0).description }
         #expect(
             names == [
                 "cancelled", "protocol_error", "internal_error", "refused", "overloaded", "not_advertised",
                 "backend_unresolved", "backend_unreachable", "backend_timeout", "backend_closed", "backend_invalid",
-                "idle_timeout", "unknown_12",
+                "idle_timeout", "backend_connect_timeout", "backend_tls_failed", "unknown_14",
             ])
         #expect(ResetCode(rawValue: .max).description == "unknown_4294967295")
     }

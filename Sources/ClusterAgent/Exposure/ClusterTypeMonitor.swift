@@ -40,6 +40,7 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
 
     private let services: Informer<KubernetesAPI.Service>
     private let search: IngressControllerSearch
+    private let preference: IngressControllerProtocol
     private let isLeading: @Sendable () -> Bool
     private let events: EventRecorder?
     private let onChange: @Sendable (Observation) -> Void
@@ -54,10 +55,12 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
     ///
     /// - Parameters:
     ///   - ingressController: the Service that a setting names; `nil` looks at the known ones.
+    ///   - preference: how an ingress controller takes HTTP/2.
     ///   - isLeading: whether this replica is the one that records Events.
     ///   - onChange: told every new observation, one at a time, the first one included. Must not ask for `current`.
     package init(
-        services: Informer<KubernetesAPI.Service>, ingressController: ObjectKey?, gracePeriod: Duration,
+        services: Informer<KubernetesAPI.Service>, ingressController: ObjectKey?,
+        preference: IngressControllerProtocol = .auto, gracePeriod: Duration,
         events: EventRecorder?, isLeading: @escaping @Sendable () -> Bool = { true },
         clock: any Clock<Duration> = ContinuousClock(), logger: Logger,
         onChange: @escaping @Sendable (Observation) -> Void
@@ -65,6 +68,7 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
         self.services = services
         let search = IngressControllerSearch(configured: ingressController)
         self.search = search
+        self.preference = preference
         self.isLeading = isLeading
         self.events = events
         self.clock = clock
@@ -122,7 +126,7 @@ package final class ClusterTypeMonitor: ServiceLifecycle.Service, CacheSync {
         return state.withLock { state in
             let candidates = search.candidates(in: store)
             let action = state.detector.observe(now: time.now, services: candidates.map(\.service))
-            let controller = IngressControllerChoice(candidates)
+            let controller = IngressControllerChoice(candidates, preference: preference)
             let observation = Observation(
                 finding: action.finding, controller: controller,
                 targetReason: controller?.reason ?? search.reasonForNone,

@@ -41,4 +41,19 @@ package enum KnownIngressControllers {
         // NGINX Inc.
         ["app.kubernetes.io/name": "nginx-ingress"],
     ]
+
+    private static let plainHTTP2Services: Set<ObjectKey> = [
+        ObjectKey(namespace: "kube-system", name: "traefik"), ObjectKey(namespace: "traefik", name: "traefik"),
+        ObjectKey(namespace: "haproxy-controller", name: "haproxy-kubernetes-ingress"),
+        ObjectKey(namespace: "ingress-controller", name: "haproxy-ingress"),
+        ObjectKey(namespace: "projectcontour", name: "envoy"),
+        ObjectKey(namespace: "projectcontour", name: "contour-envoy"),
+    ]
+    private static let plainHTTP2Names: Set<String> = ["traefik", "kubernetes-ingress", "haproxy-ingress", "contour"]
+
+    /// Whether the controller with this Service is known to take HTTP/2 in plain text: Traefik, HAProxy and Contour.
+    static func takePlainHTTP2(_ service: Service) -> Bool {
+        plainHTTP2Services.contains(service.key)
+            || service.metadata.labels?["app.kubernetes.io/name"].map(plainHTTP2Names.contains) == true
+    }
 }

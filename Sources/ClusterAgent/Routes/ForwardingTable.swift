@@ -17,17 +17,51 @@ package struct ForwardTarget: Hashable, Sendable {
     package var service: ObjectKey
     /// The endpoint is the ingress controller's, which routes by Host and path itself.
     package var viaIngressController: Bool
+    /// How it is spoken to.
+    package var transport: BackendTransport
+    /// Whom to trust where an ingress controller is reached by TLS in this one's place.
+    package var controllerTLS: BackendTLS
 
-    package init(endpoint: Endpoint, service: ObjectKey, viaIngressController: Bool = false) {
+    package init(
+        endpoint: Endpoint, service: ObjectKey, viaIngressController: Bool = false,
+        transport: BackendTransport = .plain, controllerTLS: BackendTLS = BackendTLS(serverName: "")
+    ) {
         self.endpoint = endpoint
         self.service = service
         self.viaIngressController = viaIngressController
+        self.transport = transport
+        self.controllerTLS = controllerTLS
     }
+}
 
-    package init(_ controller: IngressControllerChoice) {
-        self.init(
+/// Where an ingress controller takes requests.
+struct ControllerTargets: Sendable {
+    /// HTTP/1.1 in plain text.
+    private var http: ForwardTarget
+    /// The same for routes whose backends speak HTTP/2, where the controller takes that.
+    private var http2: ForwardTarget
+
+    init(_ controller: IngressControllerChoice) {
+        http = ForwardTarget(
             endpoint: .address(ip: controller.clusterIP, port: controller.httpPort), service: controller.service,
             viaIngressController: true)
+        http2 = http
+        switch controller.http2 {
+        case .none: break
+        case .plain: http2.transport.usesHTTP2 = true
+        case .tls(let port):
+            http2.endpoint = .address(ip: controller.clusterIP, port: port)
+            http2.transport = BackendTransport(usesHTTP2: true, tls: BackendTLS(serverName: ""))
+        }
+    }
+
+    /// Where a request goes that would go to `route` if there were no controller.
+    func target(for route: ForwardTarget) -> ForwardTarget {
+        guard route.transport.usesHTTP2 else { return http }
+        guard http2.transport.tls != nil else { return http2 }
+        var target = http2
+        target.transport.tls = route.controllerTLS
+        return target
     }
 }
 
@@ -36,7 +70,7 @@ package struct ForwardTarget: Hashable, Sendable {
 package struct ForwardingTable: Sendable {
     private var routes = RouteTable<ForwardTarget>()
     /// Where an ingress controller was chosen, every route leads there.
-    private var controller: ForwardTarget?
+    private var controller: ControllerTargets?
     /// While the routes are not advertised nothing is forwarded.
     private var isAdvertised = false
 
@@ -48,8 +82,8 @@ package struct ForwardingTable: Sendable {
     package func lookup(host: String, path: some StringProtocol) -> RouteLookup<ForwardTarget> {
         guard isAdvertised else { return .noSuchHost }
         let found = routes.lookup(host: host, path: path)
-        guard case .found = found, let controller else { return found }
-        return .found(controller)
+        guard case .found(let route) = found, let controller else { return found }
+        return .found(controller.target(for: route))
     }
 
     /// One host's routes, ready to be put in place: sorting them is no work to do while the data path waits.
@@ -62,7 +96,7 @@ package struct ForwardingTable: Sendable {
         routes.replace(host: host, with: prepared)
     }
 
-    mutating func setController(_ choice: IngressControllerChoice?) { controller = choice.map(ForwardTarget.init) }
+    mutating func setController(_ choice: IngressControllerChoice?) { controller = choice.map(ControllerTargets.init) }
 
     mutating func setAdvertised(_ advertised: Bool) { isAdvertised = advertised }
 }

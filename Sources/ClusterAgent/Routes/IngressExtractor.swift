@@ -11,6 +11,8 @@ struct IngressExtractor {
     private let namespace: String
     private let settings: ExtractionSettings
     private let annotations: [String: String]
+    /// What the Ingress says about the way to its backends.
+    private let backends: BackendAnnotations
     /// Whether the paths are patterns of the ingress controller's.
     private let hasPatterns: Bool
     /// What stands in the way of a rule, and what is worth a remark although nothing is in the way.
@@ -35,6 +37,8 @@ struct IngressExtractor {
         hasPatterns = PathPattern.isEnabled(by: ingress.metadata.annotations)
         let selected = AnnotationPolicy.select(ingress.metadata.annotations)
         annotations = selected.travelling
+        backends = BackendAnnotations(ingress.metadata.annotations ?? [:], namespace: namespace)
+        hints = backends.remarks
         if !selected.leftOut.isEmpty {
             notes.append(
                 "annotations \(Self.few(selected.leftOut, separator: ", ", rest: " and")) are not passed on: "
@@ -194,7 +198,15 @@ extension IngressExtractor {
             refProblems.append((.serviceNotFound, "\(field).service: Service \(key) has no cluster IP"))
             return nil
         }
-        return ResolvedBackend(port: port.port, target: ForwardTarget(endpoint: endpoint, service: key))
+        // The name that issuers inside clusters give; a Service that is another's name has that one.
+        let name =
+            service.spec?.type == "ExternalName" ? service.spec?.externalName ?? "" : "\(key.name).\(key.namespace).svc"
+        return ResolvedBackend(
+            port: port.port,
+            target: ForwardTarget(
+                endpoint: endpoint, service: key,
+                transport: backends.transport(appProtocol: port.appProtocol, name: name),
+                controllerTLS: backends.tls(name: "")))
     }
 
     private static let apiServer = ObjectKey(namespace: "default", name: "kubernetes")

@@ -3,23 +3,10 @@ import NIOCore
 import TunnelProtocol
 import TunnelTransport
 
-/// What a connection tells the exchange that uses it.
-protocol UpstreamUser: AnyObject {
-    func received(_ part: HTTP1ResponseReader.Part)
-    func receivedBurst()
-    /// Bytes written since this was asked last; it waits to hear that they are with the backend's socket (`sent`).
-    func takeOwedCredit() -> Int
-    func sent(_ bytes: Int)
-    /// The backend has said its last of another protocol; the connection still takes what the client says.
-    func backendEnded()
-    /// The connection is gone; `error` where it did not end by itself.
-    func connectionClosed(_ error: (any Error)?)
-}
-
 /// One connection to a backend, used by one exchange at a time.
 ///
 /// It returns to its pool by itself once both the request and the response have ended and both sides want to keep it.
-final class UpstreamConnection: ChannelDuplexHandler {
+final class UpstreamConnection: ChannelDuplexHandler, UpstreamLink {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -44,7 +31,6 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var isReadingParts = false
     /// When it was given back to the pool.
     private(set) var idleSince = NIODeadline.now()
-    /// Whether it has carried an exchange before: then the backend may have closed it already.
     private(set) var isReused = false
 
     init(endpoint: UpstreamEndpoint, pool: UpstreamPool) {
@@ -52,18 +38,12 @@ final class UpstreamConnection: ChannelDuplexHandler {
         self.pool = pool
     }
 
-    /// Whether more than its end follows the final head that was read last.
     var responseHasBody: Bool { reader.expectsBody }
 
     var isActive: Bool { context?.channel.isActive ?? false }
 
     // MARK: The exchange's wishes
 
-    /// Starts an exchange: writes the head of its request, to be flushed.
-    ///
-    /// - Parameters:
-    ///   - body: whether more than the head follows.
-    ///   - upgrades: whether the protocol that the head names is asked for.
     func begin(_ head: RequestHead, body: Bool, upgrades: Bool, for user: any UpstreamUser) {
         self.user = user
         requestEnded = false
@@ -98,15 +78,12 @@ final class UpstreamConnection: ChannelDuplexHandler {
         releaseIfOver()
     }
 
-    /// Both sides speak another protocol from here on, in which one may end before the other.
     func becomeOpaque() {
         try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     }
 
-    /// The client of another protocol has said its last; the backend may still speak.
     func endOutput() { whenAllIsSent { $0.close(mode: .output, promise: nil) } }
 
-    /// Both have said their last: the connection ends behind it, however slowly the backend takes it.
     func end() {
         user = nil
         guard let channel = context?.channel else { return }
@@ -136,7 +113,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
         context?.read()
     }
 
-    /// Gives the exchange up: the connection cannot be used again.
+    /// The connection cannot be used again.
     func cancel() {
         user = nil
         context?.close(promise: nil)
@@ -144,7 +121,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func close() { context?.close(promise: nil) }
 
-    /// To be called at the end of each burst of wishes, so that what it brought leaves in one system call.
+    func giveBack() { pool.giveBack(self) }
+
     func flush() {
         guard let context, writer.hasOutput, flush(to: context, all: false), let user else { return }
         let size = user.takeOwedCredit()

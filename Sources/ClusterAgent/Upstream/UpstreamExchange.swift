@@ -14,7 +14,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private let failures: StreamFailures
     private var machine: ExchangeStateMachine
     private var stream: TunnelStream?
-    private var connection: UpstreamConnection?
+    private var connection: (any UpstreamLink)?
     /// Parts of the request that arrived before the connection; bounded by the stream's credit.
     private var early = HeldBytes()
     /// The end of the request, where it arrived before the connection, too.
@@ -22,6 +22,10 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
     private var requestBody: BodyFraming?
     private var endpoint: UpstreamEndpoint?
     private var hasRetried = false
+    /// How often a backend has let the request go without a look at it.
+    private var refusals = 0
+    /// Bytes of the request's body are on their way, or were: it cannot be sent again from here.
+    private var hasSentBody = false
     /// Bytes of the request that are written and of which the connection was not asked yet when they are sent.
     private var owed = 0
     /// Whether the client wants to switch to another protocol: then its stream stays open behind a request without body.
@@ -54,11 +58,18 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         guard UpgradeOffer.mayPass(head.upgrade) else {
             return end(machine.serverFailed(.badRequest("no upgrade to HTTP/2")), "an upgrade to HTTP/2")
         }
-        switch pool.forwarding.target(host: RequestHost.normalize(head.authority), path: head.path) {
+        let host = RequestHost.normalize(head.authority)
+        switch pool.forwarding.target(host: host, path: head.path) {
         case .noSuchHost, .noSuchPath:
             end(machine.serverFailed(.notAdvertised), "\(head.authority)\(head.path) is not advertised")
         case .found(let target):
-            let endpoint = UpstreamEndpoint(target)
+            var endpoint = UpstreamEndpoint(target, requestHost: host)
+            if endpoint.transport.usesHTTP2 {
+                guard head.method != "CONNECT" else {
+                    return end(machine.serverFailed(.badRequest("no CONNECT in HTTP/2")), "CONNECT")
+                }
+                if isUpgrade { endpoint.transport = endpoint.transport.upgradable }
+            }
             self.endpoint = endpoint
             if let connection = pool.take(endpoint) {
                 begin(connection)
@@ -117,6 +128,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
             }
             if size > 0 {
                 owed += size
+                hasSentBody = true
                 connection.send(bytes)
             }
             guard endStream else { return }
@@ -154,8 +166,8 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         }
     }
 
-    private func connected(_ connection: UpstreamConnection) {
-        guard !machine.isOver else { return pool.giveBack(connection) }
+    private func connected(_ connection: any UpstreamLink) {
+        guard !machine.isOver else { return connection.giveBack() }
         begin(connection)
         connection.flush()
     }
@@ -165,7 +177,7 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
         end(machine.serverFailed(known?.failure ?? .backendUnreachable), known?.detail ?? "\(error)")
     }
 
-    private func begin(_ connection: UpstreamConnection) {
+    private func begin(_ connection: any UpstreamLink) {
         self.connection = connection
         connection.begin(head, body: !machine.requestHasEnded, upgrades: isUpgrade, for: self)
         if machine.requestHasEnded {
@@ -211,9 +223,35 @@ final class UpstreamExchange: AcceptedStreamReceiver, UpstreamUser {
             hasRetried = true
             return connect(endpoint)
         }
-        end(
-            machine.serverFailed(error is HTTP1Error ? .backendInvalid : .backendClosed),
-            error.map { "\($0)" } ?? "the backend closed the connection")
+        switch error {
+        case let error as UpstreamError where error.failure == .headerTooLarge: answer(error.failure)
+        case let error as UpstreamError: end(machine.serverFailed(error.failure), error.detail)
+        case let error as HTTP1Error: end(machine.serverFailed(.backendInvalid), "\(error)")
+        case let error?: end(machine.serverFailed(.backendClosed), "\(error)")
+        case nil: end(machine.serverFailed(.backendClosed), "the backend closed the connection")
+        }
+    }
+
+    /// It is sent again from here where that is possible, else from the gateway, which may have kept all of it.
+    func neverProcessed(_ detail: String) {
+        connection = nil
+        guard refusals < Self.mostRefusals, !hasSentBody, !machine.hasResponseHead, !machine.isOver, let endpoint
+        else { return end(machine.serverFailed(.overloaded), detail) }
+        refusals += 1
+        connect(endpoint)
+    }
+
+    private static let mostRefusals = 2
+
+    /// What only the agent can tell, because the gateway knows nothing of the backend's limits.
+    private func answer(_ failure: ExchangeFailure) {
+        var request = FailedRequest()
+        request.format = FailureFormat(acceptedBy: head.fields)
+        request.hop = .agent
+        let answer = FailureAnswer(failure, to: request)
+        respond(HTTP1Response(status: answer.status, fields: answer.fields))
+        respond(answer.body)
+        respond(trailers: nil)
     }
 
     func backendEnded() { respond(trailers: nil) }

@@ -1,7 +1,5 @@
 package import HTTPExchange
 package import NIOCore
-import NIOPosix
-import Settings
 import Synchronization
 
 /// Where a connection goes.
@@ -10,8 +8,12 @@ struct UpstreamEndpoint: Hashable, Sendable {
     var host: String
     var port: Int
     var isName: Bool
+    var transport: BackendTransport
 
-    init(_ target: ForwardTarget) {
+    /// - Parameter requestHost: what a certificate must name that is for whatever is asked for.
+    init(_ target: ForwardTarget, requestHost: String) {
+        transport = target.transport
+        if transport.tls?.serverName.isEmpty == true { transport.tls?.serverName = requestHost }
         switch target.endpoint {
         case .address(let ip, let port): (host, self.port, isName) = (ip, port, false)
         case .name(let name, let port): (host, self.port, isName) = (name, port, true)
@@ -28,6 +30,7 @@ package struct UpstreamSettings: Sendable {
     package var keepAlive: TimeAmount
     /// Unused connections kept per event loop.
     package var idleLimit: Int
+    var http2 = HTTP2ConnectionState.Limits()
 
     package init(
         connectTimeout: TimeAmount = .seconds(5), timeouts: ExchangeStateMachine.Timeouts = .init(),
@@ -47,14 +50,19 @@ final class UpstreamPool {
     let eventLoop: any EventLoop
     let settings: UpstreamSettings
     let forwarding: ForwardingGuard
+    let contexts: BackendTLSContexts
     /// Most recently used last.
     private var idle: [UpstreamEndpoint: [UpstreamConnection]] = [:]
     private var idleCount = 0
+    private var groups: [UpstreamEndpoint: HTTP2ConnectionGroup] = [:]
     /// In no order; each knows its place.
     private var exchanges: [UpstreamExchange] = []
     private var ticker: RepeatedTask?
 
-    init(eventLoop: any EventLoop, settings: UpstreamSettings, forwarding: ForwardingGuard) {
+    init(
+        eventLoop: any EventLoop, settings: UpstreamSettings, forwarding: ForwardingGuard, contexts: BackendTLSContexts
+    ) {
+        self.contexts = contexts
         self.eventLoop = eventLoop
         self.settings = settings
         self.forwarding = forwarding
@@ -62,8 +70,9 @@ final class UpstreamPool {
 
     // MARK: Connections
 
-    /// The unused connection that was used last, if there is one.
-    func take(_ endpoint: UpstreamEndpoint) -> UpstreamConnection? {
+    /// The unused connection that was used last, or a stream of one that many use, if there is one.
+    func take(_ endpoint: UpstreamEndpoint) -> (any UpstreamLink)? {
+        guard !endpoint.transport.usesHTTP2 else { return groups[endpoint]?.take() }
         while let connection = idle[endpoint]?.popLast() {
             idleCount -= 1
             if connection.isActive { return connection }
@@ -85,72 +94,15 @@ final class UpstreamPool {
         idleCount -= 1
     }
 
-    /// Connects to where the policy allows; fails with `ExchangeFailure`-bearing `UpstreamError`.
-    func connect(_ endpoint: UpstreamEndpoint) -> EventLoopFuture<NIOLoopBound<UpstreamConnection>> {
-        let pool = NIOLoopBound(self, eventLoop: eventLoop)
-        return resolve(endpoint).flatMap { address in
-            let pool = pool.value
-            if let refusal = pool.refusal(of: address) {
-                return pool.eventLoop.makeFailedFuture(
-                    UpstreamError(.notAdvertised, "\(endpoint.host) is refused: \(refusal.rawValue)"))
-            }
-            return pool.connect(endpoint, to: address)
+    /// The connections of HTTP/2 to a backend.
+    func group(_ endpoint: UpstreamEndpoint) -> HTTP2ConnectionGroup {
+        if let group = groups[endpoint] { return group }
+        let group = HTTP2ConnectionGroup(eventLoop: eventLoop) { [unowned self] group, done in
+            dial(endpoint, for: group, done)
         }
-    }
-
-    private func connect(
-        _ endpoint: UpstreamEndpoint, to address: SocketAddress
-    ) -> EventLoopFuture<NIOLoopBound<UpstreamConnection>> {
-        let connection = NIOLoopBound(UpstreamConnection(endpoint: endpoint, pool: self), eventLoop: eventLoop)
-        return ClientBootstrap(group: eventLoop)
-            .connectTimeout(settings.connectTimeout)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 4096, maximum: 64 * 1024)
-            )
-            // One read at a time: what is read before the stream says stop is held for it.
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(connection.value)
-                }
-            }
-            .connect(to: address)
-            .map { _ in connection }
-            .flatMapErrorThrowing { error in
-                throw UpstreamError(.backendUnreachable, "\(address): \(error)")
-            }
-    }
-
-    private func resolve(_ endpoint: UpstreamEndpoint) -> EventLoopFuture<SocketAddress> {
-        guard endpoint.isName else {
-            return eventLoop.makeCompletedFuture {
-                do {
-                    return try SocketAddress(ipAddress: endpoint.host, port: endpoint.port)
-                } catch {
-                    throw UpstreamError(.backendUnresolved, "\(endpoint.host) is not an address")
-                }
-            }
-        }
-        if let refusal = forwarding.policy.refusal(ofName: endpoint.host, port: endpoint.port) {
-            return eventLoop.makeFailedFuture(
-                UpstreamError(.notAdvertised, "\(endpoint.host) is refused: \(refusal.rawValue)"))
-        }
-        return NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) {
-            do {
-                return try SocketAddress.makeAddressResolvingHost(endpoint.host, port: endpoint.port)
-            } catch {
-                throw UpstreamError(.backendUnresolved, "\(endpoint.host): \(error)")
-            }
-        }
-    }
-
-    private func refusal(of address: SocketAddress) -> TargetPolicy.Refusal? {
-        guard let text = address.ipAddress, let port = address.port, let target = IPAddress(text) else {
-            return .unspecified
-        }
-        return forwarding.policy.refusal(of: target, port: port)
+        groups[endpoint] = group
+        startTicking()
+        return group
     }
 
     // MARK: Exchanges and time
@@ -184,7 +136,11 @@ final class UpstreamPool {
             forget(connection)
             connection.close()
         }
-        guard exchanges.isEmpty, idleCount == 0 else { return }
+        for (endpoint, group) in groups {
+            group.check(now)
+            if group.isEmpty { groups[endpoint] = nil }
+        }
+        guard exchanges.isEmpty, idleCount == 0, groups.isEmpty else { return }
         ticker?.cancel()
         ticker = nil
     }
@@ -208,11 +164,16 @@ struct UpstreamError: Error {
 package final class UpstreamPools: Sendable {
     private let pools: [ObjectIdentifier: NIOLoopBoundBox<UpstreamPool>]
 
-    package init(group: any EventLoopGroup, settings: UpstreamSettings, forwarding: ForwardingGuard) {
+    /// - Parameter contexts: for backends that are reached by TLS.
+    package init(
+        group: any EventLoopGroup, settings: UpstreamSettings, forwarding: ForwardingGuard,
+        contexts: BackendTLSContexts = BackendTLSContexts()
+    ) {
         var pools: [ObjectIdentifier: NIOLoopBoundBox<UpstreamPool>] = [:]
         for loop in group.makeIterator() {
             pools[ObjectIdentifier(loop)] = NIOLoopBoundBox.makeBoxSendingValue(
-                UpstreamPool(eventLoop: loop, settings: settings, forwarding: forwarding), eventLoop: loop)
+                UpstreamPool(
+                    eventLoop: loop, settings: settings, forwarding: forwarding, contexts: contexts), eventLoop: loop)
         }
         self.pools = pools
     }

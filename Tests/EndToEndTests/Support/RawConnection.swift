@@ -46,7 +46,11 @@ final class RawConnection: Sendable {
     }
 
     /// Listens; each connection is handed to `accepted`.
-    static func listen(_ accepted: @escaping @Sendable (RawConnection) -> Void) async throws -> any Channel {
+    ///
+    /// - Parameter tls: `nil` for plain text.
+    static func listen(
+        tls: NIOSSLContext? = nil, _ accepted: @escaping @Sendable (RawConnection) -> Void
+    ) async throws -> any Channel {
         try await ServerBootstrap(group: Loops.backends)
             .serverChannelOption(.backlog, value: 1024)
             .childChannelOption(.autoRead, value: false)
@@ -56,6 +60,11 @@ final class RawConnection: Sendable {
                     let connection = RawConnection(channel: channel, inbox: inbox)
                     // A read before the channel is active would be lost.
                     let handler = InboxHandler(inbox) { accepted(connection) }
+                    if let tls {
+                        // Its handshake is read before anybody waits for bytes.
+                        try channel.syncOptions?.setOption(.autoRead, value: true)
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+                    }
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }

@@ -4,6 +4,7 @@ import KubernetesAPI
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Routing
 import ServiceLifecycle
 import Settings
@@ -26,6 +27,11 @@ struct StackOptions: Sendable {
     var onlyAdvertised: [(host: String, path: String)] = []
     /// Targets other than the backend, by host.
     var endpoints: [String: ForwardTarget.Endpoint] = [:]
+    /// How the backends are spoken to.
+    var transport = BackendTransport.plain
+    var backendTLS = BackendTLSContexts()
+    /// With which the backend of the stack itself answers; nil for plain text.
+    var serverTLS: NIOSSLContext?
     var policy = TargetPolicy(allowLoopback: true)
     var gatewayTimeouts = ExchangeStateMachine.Timeouts(response: .seconds(10), idle: .seconds(10))
     var upstream = UpstreamSettings(timeouts: .init(response: .seconds(10), idle: .seconds(10)))
@@ -104,10 +110,10 @@ final class Backend: Sendable {
     private let accepted: AsyncStream<RawConnection>
     private let all = Mutex<[RawConnection]>([])
 
-    init() async throws {
+    init(tls: NIOSSLContext? = nil) async throws {
         let (accepted, post) = AsyncStream.makeStream(of: RawConnection.self)
         self.accepted = accepted
-        listener = try await RawConnection.listen { post.yield($0) }
+        listener = try await RawConnection.listen(tls: tls) { post.yield($0) }
         port = try #require(listener.localAddress?.port)
     }
 
@@ -134,7 +140,7 @@ func withStack(
     backend script: @escaping Backend.Script,
     _ body: @escaping @Sendable (Stack) async throws -> Void
 ) async throws {
-    let backend = try await Backend()
+    let backend = try await Backend(tls: options.serverTLS)
     let parts = try await Parts(options, backend: backend)
     defer { parts.removeFiles() }
     let ports = AsyncStream.makeStream(of: (isFront: Bool, port: Int).self)
@@ -206,7 +212,8 @@ struct Parts: Sendable {
     init(_ options: StackOptions, backend: Backend) async throws {
         cache = RouteCache(timeouts: options.gatewayTimeouts, maxBodySize: options.limits.bodySize)
         guardrail = ForwardingGuard(policy: options.policy)
-        upstream = UpstreamPools(group: Loops.tunnels, settings: options.upstream, forwarding: guardrail)
+        upstream = UpstreamPools(
+            group: Loops.tunnels, settings: options.upstream, forwarding: guardrail, contexts: options.backendTLS)
         let advertised = (options.routes + options.onlyAdvertised).map { route in
             AdvertisedRoute(
                 host: route.host, path: route.path, pathType: "Prefix", service: "web", namespace: "default", port: 80,
@@ -253,7 +260,7 @@ struct Parts: Sendable {
                         routes.map {
                             (
                                 PathMatch(path: $0.path, type: .prefix),
-                                ForwardTarget(endpoint: endpoint, service: service)
+                                ForwardTarget(endpoint: endpoint, service: service, transport: options.transport)
                             )
                         }))
             }

@@ -22,6 +22,7 @@ Fields = list[tuple[str, str]]
 RESET_CODES = [
     "cancelled", "protocol_error", "internal_error", "refused", "overloaded", "not_advertised", "backend_unresolved",
     "backend_unreachable", "backend_timeout", "backend_closed", "backend_invalid", "idle_timeout",
+    "backend_connect_timeout", "backend_tls_failed",
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
