@@ -155,6 +155,12 @@ let package = Package(
             ],
             path: "Tests/TunnelSwarm", swiftSettings: settings),
 
+        // The look-up of routes alone, for hack/bench.
+        .executableTarget(
+            name: "routing-bench",
+            dependencies: ["EdgeGateway", "HTTPExchange", "Routing", nioCore, argumentParser],
+            path: "Tests/RoutingBench", swiftSettings: settings),
+
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TunnelProtocol", nioCore, nioHTTP1]),
