@@ -140,7 +140,7 @@ let package = Package(
             ], path: "Tests/TestSupport",
             swiftSettings: settings),
 
-        // The WebSocket layer alone, for hack/conformance.
+        // The WebSocket layer alone, for hack/conformance tunnel; an echo for hack/conformance websocket.
         .executableTarget(
             name: "websocket-echo",
             dependencies: ["TunnelTransport", "TunnelProtocol", nioCore, nioPosix, nioHTTP1, argumentParser],
