@@ -145,6 +145,17 @@ def put_in_chunks_arrives_in_chunks(world: ThroughWorld) -> None:
 
 
 @case
+def upload_of_more_than_100_mb_arrives(world: ThroughWorld) -> None:
+    size = 120_000_000
+    with tempfile.NamedTemporaryFile() as file:
+        # Zeros, which take no room on the disk.
+        file.truncate(size)
+        got = curl(world, "--upload-file", file.name, target="/digest").json()
+    expect_equal(
+        (got["bytes"], got["sha256"]), (size, hashlib.sha256(bytes(size)).hexdigest()), "the body at the application")
+
+
+@case
 def post_waits_for_100_continue_and_gets_it(world: ThroughWorld) -> None:
     # Without an answer curl would wait for longer than it may take.
     done = upload(world, "--data-binary", "@FILE", "--header", "Expect: 100-continue", "--expect100-timeout", "60")
