@@ -39,7 +39,7 @@ BENCHMARKS = {
         ("objects", "duration", "rate", "existing_cluster")),
     "proxy": Benchmark(
         "what requests and large bodies cost in gateway and agent, beside two chained nginx", proxy.run,
-        ("rounds", "seconds", "only", "tls"), proxy.MEASURES),
+        ("rounds", "seconds", "only"), proxy.MEASURES),
     "tunnel": Benchmark(
         "stalled streams beside live ones, memory budgets, a long fat pipe, idle tunnels, and a gateway that restarts",
         tunnel.run, ("rounds", "seconds", "only"), tuple(tunnel.MEASURES),
@@ -130,7 +130,7 @@ def _add_option(parser: argparse.ArgumentParser, name: str, measures: Sequence[s
     flag = f"--{name.replace('_', '-')}"
     if name == "only":
         parser.add_argument(flag, action="append", choices=measures)
-    elif name in ("existing_cluster", "tls"):
+    elif name == "existing_cluster":
         parser.add_argument(flag, action="store_true")
     else:
         parser.add_argument(flag, type=int if name in ("objects", "rounds") else float)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from functools import cached_property
 from pathlib import Path
 
-from demo import interruption, manifests
+from demo import manifests
 from demo.cluster import Cluster
 from demo.http_client import Server
 from demo.ports import Ports, accepts
@@ -103,10 +102,7 @@ class ThroughWorld(World):
     @cached_property
     def speaks_h2c(self) -> bool:
         """Whether the gateway can be told to take HTTP/2 without TLS; one that can takes it with TLS, too."""
-        with interruption.held():
-            told = subprocess.run(
-                [self.binary("pipeops-gateway"), "--help"], capture_output=True, text=True, timeout=10, check=False)
-        return "--h2c" in told.stdout
+        return self.knows("pipeops-gateway", "--h2c")
 
     # Plumbing
 
