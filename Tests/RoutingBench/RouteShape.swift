@@ -51,10 +51,9 @@ enum RouteShape: String, CaseIterable, ExpressibleByArgument {
 
     /// In random order: one for each route; and a fifth as many that miss, half of them on a host that is served where
     /// there are such.
-    func requests(for table: Table, seed: UInt64) throws -> [Request] {
-        var generator = Generator(seed: seed)
+    func requests(for table: Table) -> [Request] {
         var misses = (0..<max(2, table.hits.count / 5)).map { number in
-            let served = table.hits.randomElement(using: &generator)!
+            let served = table.hits.randomElement()!
             guard number.isMultiple(of: 2), !served.servesEveryPath else {
                 return Request(authority: "unknown-\(number).nowhere.example.org", target: served.target)
             }
@@ -63,9 +62,9 @@ enum RouteShape: String, CaseIterable, ExpressibleByArgument {
         if self == .misses {
             // As many as there would be hits.
             while misses.count < table.hits.count { misses += misses }
-            return misses.shuffled(using: &generator)
+            return misses.shuffled()
         }
-        return (table.hits + misses).shuffled(using: &generator)
+        return (table.hits + misses).shuffled()
     }
 }
 
@@ -116,19 +115,4 @@ extension RouteShape.Table {
 extension RouteShape.Request {
     /// A path of its own on such a host would be found.
     fileprivate var servesEveryPath: Bool { !authority.hasPrefix("shop-") }
-}
-
-/// A repeatable sequence (SplitMix64).
-private struct Generator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
 }

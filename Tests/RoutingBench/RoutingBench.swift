@@ -18,7 +18,6 @@ struct RoutingBench: ParsableCommand {
     @Option(help: "How many look-ups are timed, each by itself, and as many again in batches.") var lookups = 200_000
     @Option(help: "Meanwhile another thread replaces so many hosts a second, one at a time.") var changes = 0
     @Flag(help: "Meanwhile another thread replaces all hosts, all at once, again and again.") var resyncs = false
-    @Option(help: "Of the order in which requests are looked up.") var seed: UInt64 = 1
 
     func validate() throws {
         guard routes > 0, lookups >= 1000, changes >= 0 else {
@@ -30,7 +29,7 @@ struct RoutingBench: ParsableCommand {
         let cache = RouteCache(timeouts: .init())
         let table = try shape.hosts(routes)
         cache.replace(table.routes, sequence: 1)
-        let timer = LookupTimer(cache: cache, requests: try shape.requests(for: table, seed: seed))
+        let timer = LookupTimer(cache: cache, requests: shape.requests(for: table))
         let changer = RouteChanger(cache: cache, hosts: table.routes)
         if changes > 0 { changer.startReplacing(perSecond: changes) }
         if resyncs { changer.startReplacingAll() }

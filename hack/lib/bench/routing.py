@@ -77,7 +77,7 @@ def run(options: BenchOptions, figures: Figures) -> None:
         for name in names:
             figures.phase(f"{MEASURES[name].title}: round {number + 1} of {options.rounds}")
             for size in SIZES:
-                samples[name, size].append(_measure(options, MEASURES[name], size, number))
+                samples[name, size].append(_measure(options, MEASURES[name], size))
     for name in names:
         show(figures, name, {size: samples[name, size] for size in SIZES})
     every = [sample for group in samples.values() for sample in group]
@@ -86,10 +86,9 @@ def run(options: BenchOptions, figures: Figures) -> None:
         "Two readings of the clock, part of every single look-up")
 
 
-def _measure(options: BenchOptions, measure: Measure, size: int, number: int) -> Sample:
+def _measure(options: BenchOptions, measure: Measure, size: int) -> Sample:
     command = [
-        str(options.binaries / PROGRAM), *measure.arguments, "--routes", str(size), "--lookups", str(LOOKUPS),
-        "--seed", str(number + 1)]
+        str(options.binaries / PROGRAM), *measure.arguments, "--routes", str(size), "--lookups", str(LOOKUPS)]
     try:
         with interruption.held():
             done = subprocess.run(

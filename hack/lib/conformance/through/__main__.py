@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import importlib.metadata
 import subprocess
 import sys
@@ -12,12 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from demo import interruption
-from demo.__main__ import try_lock
-from demo.cluster import ApiError
-from demo.waiting import CheckFailed
 from demo.world import ROOT
 
+from ..running import alone, bounded, choose, print_names
 from . import autobahn, browser, curl, loads, sockets
 from .case import Case, Skipped
 from .results import GroupResult, section, table, with_section
@@ -74,13 +70,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names of the cases, and run none")
     arguments = parser.parse_args()
     suite = SUITES[arguments.suite]
-    chosen = {
-        title: [case for case in cases if matches(title, case.name, arguments.only)]
-        for title, cases in suite.groups.items()
-    }
+    chosen = choose(suite.groups, arguments.only)
     if arguments.list:
-        for title, cases in chosen.items():
-            print(title, *(f"  {case.name}" for case in cases), sep="\n")
+        print_names(chosen)
         return 0
     if not any(chosen.values()):
         parser.error(f"no case has a name like {arguments.only!r}; --list prints them")
@@ -88,38 +80,20 @@ def main() -> int:
         if not arguments.binaries or not (arguments.binaries / program).is_file():
             parser.error(f"{program} is not built; run without --no-build")
     directory = ROOT / ".conformance" / arguments.suite
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w", encoding="ascii") as lock:
-        if not try_lock(lock):
-            print(f"error: another hack/conformance {arguments.suite} is running in this directory; end it first.",
-                  file=sys.stderr)
-            return 1
-        interruption.install()
+    with alone(directory, f"hack/conformance {arguments.suite}"):
         return run(ThroughWorld(arguments.binaries, directory), suite, chosen, is_all=arguments.only is None)
-
-
-def matches(title: str, name: str, pattern: str | None) -> bool:
-    return pattern is None or any(fnmatch.fnmatchcase(text, f"*{pattern}*") for text in (title, name))
 
 
 def run(world: ThroughWorld, suite: Suite, chosen: dict[str, list[Case]], is_all: bool) -> int:
     started = time.monotonic()
     results: list[GroupResult] = []
     problems: list[str] = []
-    try:
-        with interruption.time_limit(suite.seconds):
-            world.open(*suite.applications)
-            for title, cases in chosen.items():
+    with bounded(suite.seconds, problems):
+        world.open(*suite.applications)
+        for title, cases in chosen.items():
+            if cases:
                 results.append(run_group(title, cases, world))
-    except interruption.TimeIsUp:
-        problems.append(f"not done after {suite.seconds:g} s; the remaining cases did not run")
-    except interruption.Interrupted:
-        problems.append("interrupted; the remaining cases did not run")
-    except (CheckFailed, ApiError, RuntimeError) as failure:
-        problems.append(str(failure))
-    finally:
-        interruption.ignore_signals()
-        problems += world.end()
+    problems += world.end()
     for result in results:
         for name, reason in result.failures.items():
             print(f"FAILED {name}: {reason}")
