@@ -19,6 +19,8 @@ struct RoutingBench: ParsableCommand {
     @Option(help: "Meanwhile another thread replaces so many hosts a second, one at a time.") var changes = 0
     @Flag(help: "Meanwhile another thread replaces all hosts, all at once, again and again.") var resyncs = false
 
+    @Flag(help: "Meanwhile another thread looks requests up, too.") var lookupsBeside = false
+
     func validate() throws {
         guard routes > 0, lookups >= 1000, changes >= 0 else {
             throw ValidationError("--routes must be at least 1, --lookups 1000, and --changes not below 0")
@@ -30,11 +32,12 @@ struct RoutingBench: ParsableCommand {
         let table = try shape.hosts(routes)
         cache.replace(table.routes, sequence: 1)
         let timer = LookupTimer(cache: cache, requests: shape.requests(for: table))
-        let changer = RouteChanger(cache: cache, hosts: table.routes)
-        if changes > 0 { changer.startReplacing(perSecond: changes) }
-        if resyncs { changer.startReplacingAll() }
+        let meanwhile = Meanwhile(cache: cache, hosts: table.routes)
+        if changes > 0 { meanwhile.startReplacing(perSecond: changes) }
+        if resyncs { meanwhile.startReplacingAll() }
+        if lookupsBeside { meanwhile.startLookingUp(shape.requests(for: table)) }
         var report = try timer.run(lookups)
-        report.changedHosts = changer.stop()
+        report.changedHosts = meanwhile.stop()
         report.hosts = cache.hostCount
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys

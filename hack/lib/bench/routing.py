@@ -45,6 +45,7 @@ MEASURES = {
     "mixed": Measure("Mixed", ("--shape", "mixed")),
     "misses": Measure("Mixed, misses alone", ("--shape", "misses")),
     "changing": Measure("Mixed, 1000 hosts/s change", ("--shape", "mixed", "--changes", "1000")),
+    "beside": Measure("Mixed, another thread looks up, too", ("--shape", "mixed", "--lookups-beside"), is_bounded=False),
     "resync": Measure("Mixed, all hosts change all the time", ("--shape", "mixed", "--resyncs"), is_bounded=False),
 }
 

@@ -3,8 +3,8 @@ import Foundation
 import Routing
 import Synchronization
 
-/// Changes routes while they are looked up, on a thread of its own, as the registry does. What each host serves stays.
-final class RouteChanger: Sendable {
+/// What another thread does to the cache while look-ups are timed. What each host serves stays as it is.
+final class Meanwhile: Sendable {
     private let cache: RouteCache
     private let hosts: [Hostname: [HostnameClaims.Entry]]
     private let isStopped = Atomic(false)
@@ -30,6 +30,14 @@ final class RouteChanger: Sendable {
         start { [self] round in
             cache.replace(hosts, sequence: UInt64(round + 2))
             changed.add(hosts.count, ordering: .relaxed)
+        }
+    }
+
+    /// As another event loop of the front door would if it did nothing else.
+    func startLookingUp(_ requests: [RouteShape.Request]) {
+        start { [cache] round in
+            let request = requests[round % requests.count]
+            _ = cache.lookup(host: request.authority, path: request.target)
         }
     }
 
