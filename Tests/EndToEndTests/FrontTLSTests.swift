@@ -284,7 +284,8 @@ struct FrontTLSTests {
         } _: { stack in
             for start: [UInt8] in [[], [22, 3, 1, 2, 0, 1]] {
                 let client = try await RawConnection.connect(port: stack.tlsPort)
-                try await client.send(ByteBuffer(bytes: start))
+                // On a busy machine its time may be over before it has said anything.
+                try? await client.send(ByteBuffer(bytes: start))
                 try await client.waitForEnd()
             }
             // What is no TLS is refused at once, and nobody waits for more.
