@@ -143,7 +143,7 @@ let package = Package(
             ], path: "Tests/TestSupport",
             swiftSettings: settings),
 
-        // The WebSocket layer alone, for hack/conformance.
+        // The WebSocket layer alone, for hack/conformance tunnel; an echo for hack/conformance websocket.
         .executableTarget(
             name: "websocket-echo",
             dependencies: ["TunnelTransport", "TunnelProtocol", nioCore, nioPosix, nioHTTP1, argumentParser],
@@ -157,6 +157,12 @@ let package = Package(
                 "TunnelTransport", nioCore, nioPosix, logging, argumentParser,
             ],
             path: "Tests/TunnelSwarm", swiftSettings: settings),
+
+        // The look-up of routes alone, for hack/bench.
+        .executableTarget(
+            name: "routing-bench",
+            dependencies: ["EdgeGateway", "HTTPExchange", "Routing", nioCore, argumentParser],
+            path: "Tests/RoutingBench", swiftSettings: settings),
 
         tests("Routing", []),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),

@@ -20,15 +20,6 @@ package enum PathMatch: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether the segments of a prefix, as `prefix` holds it, begin those of a request path.
-    @inlinable
-    static func isPrefix(_ prefix: [UInt8], of path: UnsafeRawBufferPointer) -> Bool {
-        let length = prefix.count
-        guard length <= path.count, length == path.count || path[length] == UInt8(ascii: "/") else { return false }
-        for index in 0..<length where prefix[index] != path[index] { return false }
-        return true
-    }
-
     package var description: String {
         switch self {
         case .exact(let path): "= \(path)"

@@ -54,8 +54,7 @@ extension RouteLookup: Equatable where Value: Equatable {}
 package struct HostRoutes<Value: Sendable>: Sendable {
     /// By bytes: strings would be equal that are not the same path.
     @usableFromInline package private(set) var exact: [[UInt8]: Value] = [:]
-    /// Longest first.
-    @usableFromInline package private(set) var prefixes: [(path: [UInt8], value: Value)] = []
+    @usableFromInline var prefixes: PrefixIndex<Value>
 
     /// Where two entries share a match, the later one wins.
     package init(_ entries: [(PathMatch, Value)]) {
@@ -66,7 +65,7 @@ package struct HostRoutes<Value: Sendable>: Sendable {
             case .prefix(let path): byPrefix[Array(path.utf8)] = value
             }
         }
-        prefixes = byPrefix.map { (path: $0.key, value: $0.value) }.sorted { $0.path.count > $1.path.count }
+        prefixes = PrefixIndex(byPrefix)
     }
 
     @inlinable
@@ -78,9 +77,6 @@ package struct HostRoutes<Value: Sendable>: Sendable {
 
     @inlinable
     func prefixLookup(_ path: UnsafeRawBufferPointer) -> RouteLookup<Value> {
-        for index in prefixes.indices where PathMatch.isPrefix(prefixes[index].path, of: path) {
-            return .found(prefixes[index].value)
-        }
-        return .noSuchPath
+        prefixes.longest(of: path).map { .found($0) } ?? .noSuchPath
     }
 }

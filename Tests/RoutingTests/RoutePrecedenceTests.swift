@@ -49,6 +49,29 @@ struct RoutePrecedenceTests {
         }
     }
 
+    @Test("Among many prefixes of one host the longest is found that covers the path by whole segments")
+    func manyPrefixes() throws {
+        // Few segments, of bytes before and behind the slash, so that many cover each other or nearly do.
+        let segments = ["a", "ab", "a-b", "a.b", "b", "!", "", "%2F"]
+        var generator = SystemRandomNumberGenerator()
+        func path(_ most: Int) -> String {
+            (0..<Int.random(in: 0...most, using: &generator)).map { _ in
+                "/" + segments.randomElement(using: &generator)!
+            }
+            .joined()
+        }
+        for count in [0, 1, 2, 3, 10, 100, 1000] {
+            let prefixes = Set((0..<count).map { _ in path(5) }).filter { !$0.hasSuffix("/") }
+            let routes = HostRoutes(prefixes.map { (PathMatch.prefix($0), $0) })
+            for _ in 0..<2000 {
+                let asked = path(7) + (Bool.random() ? "/" : "")
+                let longest = prefixes.filter { asked == $0 || asked.hasPrefix($0 + "/") }.max { $0.count < $1.count }
+                #expect(
+                    routes.lookup(path: asked) == longest.map { .found($0) } ?? .noSuchPath, "\(asked) of \(prefixes)")
+            }
+        }
+    }
+
     @Test("Of two entries with one key the later wins")
     func laterWins() throws {
         let table = RouteTable([

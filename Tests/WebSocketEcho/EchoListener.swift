@@ -5,7 +5,7 @@ import TunnelTransport
 
 /// Accepts WebSocket connections as the gateway does, at any path and without a token.
 enum EchoListener {
-    static func bind(port: Int, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
+    static func bind(address: String, port: Int, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -17,7 +17,7 @@ enum EchoListener {
                         withErrorHandling: true)
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+            .bind(host: address, port: port).get()
     }
 
     private final class Upgrader: HTTPServerProtocolUpgrader {

@@ -12,10 +12,11 @@ struct WebSocketEcho: AsyncParsableCommand {
     struct Listen: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "As the gateway's end: accept, and send back.")
 
-        @Option(help: "The port on 127.0.0.1.") var port: Int
+        @Option(help: "The address.") var address = "127.0.0.1"
+        @Option(help: "Its port.") var port: Int
 
         func run() async throws {
-            let channel = try await EchoListener.bind(port: port, group: .singleton)
+            let channel = try await EchoListener.bind(address: address, port: port, group: .singleton)
             try await channel.closeFuture.get()
         }
     }

@@ -89,6 +89,11 @@ final class FrontExchange: StreamReceiver {
     /// Whether parts of the request, or bytes of another protocol, are still to come.
     var wantsRequest: Bool { !machine.requestHasEnded }
 
+    /// Whether the client waits for an answer before it sends a body, and has sent nothing of it.
+    private var waitsToSendBody: Bool {
+        !machine.requestHasEnded && record.bytesIn == 0 && asked?.contains(name: "Expect") == true
+    }
+
     /// Whether more may follow the request's head on the stream.
     var keepsStreamOpen: Bool { hasRequestBody || upgrade != nil }
 
@@ -287,12 +292,15 @@ final class FrontExchange: StreamReceiver {
             record.status = head.status
             owed += answer.fields.heldBytes
             self.head = nil
+            let waits = waitsToSendBody
             asked = nil
             replay.giveUp()
             // The protocol that was offered is declined: nothing follows the request.
             if upgrade != nil { stream?.send(ByteBuffer(), endStream: true) }
             // The rest of the request, if there is one, cannot be told from the next.
             if case .forwardAndCut = action { clientKeepsAlive = false }
+            // Nor would a client send a body that it was not asked for; it has to be told (RFC 9110 §10.1.1).
+            if waits { clientKeepsAlive = false }
             write(head, endStream: endStream)
         }
         needsFlush = true

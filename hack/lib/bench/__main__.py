@@ -16,7 +16,7 @@ from demo.kubeconfig import KubeconfigError
 from demo.waiting import CheckFailed
 from demo.world import ROOT
 
-from . import controller, proxy, tunnel
+from . import controller, proxy, routing, tunnel
 from .figures import Figures
 from .options import BenchOptions
 
@@ -29,8 +29,8 @@ class Benchmark:
     options: tuple[str, ...]
     # What `--only` may name.
     measures: tuple[str, ...] = ()
-    # What it runs beside those that all run.
-    programs: tuple[str, ...] = ()
+    # What it runs.
+    programs: tuple[str, ...] = ("devcluster", "pipeops-gateway", "pipeops-agent")
 
 
 BENCHMARKS = {
@@ -39,10 +39,14 @@ BENCHMARKS = {
         ("objects", "duration", "rate", "existing_cluster")),
     "proxy": Benchmark(
         "what requests and large bodies cost in gateway and agent, beside two chained nginx", proxy.run,
-        ("rounds", "seconds", "only", "tls"), proxy.MEASURES),
+        ("rounds", "seconds", "only"), proxy.MEASURES),
     "tunnel": Benchmark(
         "stalled streams beside live ones, memory budgets, a long fat pipe, idle tunnels, and a gateway that restarts",
-        tunnel.run, ("rounds", "seconds", "only"), tuple(tunnel.MEASURES), ("tunnel-swarm",)),
+        tunnel.run, ("rounds", "seconds", "only"), tuple(tunnel.MEASURES),
+        ("devcluster", "pipeops-gateway", "pipeops-agent", "tunnel-swarm")),
+    "routing": Benchmark(
+        "the look-up of a request's route in the gateway's cache, and how it grows with the number of routes",
+        routing.run, ("rounds", "only"), tuple(routing.MEASURES), (routing.PROGRAM,)),
 }
 
 MISSED, NOT_MEASURED = 1, 2
@@ -115,7 +119,7 @@ def parse_arguments() -> Optional[BenchOptions]:
         if not named or not Path(named).is_file():
             parser.error("--existing-cluster needs KUBECONFIG to name one kubeconfig file")
         arguments["existing_kubeconfig"] = Path(named).resolve()
-    for program in ("devcluster", "pipeops-gateway", "pipeops-agent", *BENCHMARKS[arguments["name"]].programs):
+    for program in BENCHMARKS[arguments["name"]].programs:
         if not (arguments["binaries"] / program).is_file():
             parser.error(f"{arguments['binaries'] / program} does not exist; run without --no-build")
     return BenchOptions(**{**arguments, "only": tuple(arguments.get("only", ()))})
@@ -126,7 +130,7 @@ def _add_option(parser: argparse.ArgumentParser, name: str, measures: Sequence[s
     flag = f"--{name.replace('_', '-')}"
     if name == "only":
         parser.add_argument(flag, action="append", choices=measures)
-    elif name in ("existing_cluster", "tls"):
+    elif name == "existing_cluster":
         parser.add_argument(flag, action="store_true")
     else:
         parser.add_argument(flag, type=int if name in ("objects", "rounds") else float)

@@ -22,6 +22,8 @@ def connect(server: Server, receive_buffer: Optional[int] = None) -> socket.sock
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(CONNECT_SECONDS)
         connection.connect((server.address, server.port))
+        if server.tls:
+            return server.tls.wrap_socket(connection, server_hostname=server.address)
     except OSError as error:
         connection.close()
         raise CheckFailed(f"cannot connect to {server.address}:{server.port}: {error}") from error

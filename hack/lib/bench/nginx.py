@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from demo.ports import Ports, accepts
 from demo.processes import Processes, Program
@@ -42,6 +43,13 @@ class Tuning:
     # Whether nothing of a download is put into a file on its way, and uploads are read in pieces as large as those of
     # downloads. Without the first a download costs half as much again, without the second an upload twice as much.
     avoids_files: bool = True
+    # TLS between the client and the first, and between the two; both verify what they dial. Needs certificates.
+    front_tls: bool = False
+    inner_tls: bool = False
+    # HTTP/2 from the client, by ALPN.
+    http2: bool = False
+    # A folder with `tls.crt`, `tls.key` and their authority's `ca.crt`, for localhost.
+    certificates: Optional[Path] = None
 
 
 class NginxFolder:
@@ -84,8 +92,11 @@ class NginxFolder:
     ) -> tuple[Address, list[Program]]:
         """Starts two proxies, one behind the other, and returns where they are asked."""
         front, inner = (Address("127.0.0.1", ports.free(0)) for _ in range(2))
-        second = self.start(f"{name}-inner", inner, _proxy(inner, {"/": backend, UPLOAD_PATH: sink}, tuning))
-        first = self.start(f"{name}-front", front, _proxy(front, {"/": inner}, tuning), tuning.logs_requests)
+        second = self.start(f"{name}-inner", inner, _proxy(
+            inner, {"/": backend, UPLOAD_PATH: sink}, tuning, _listening(tuning, tuning.inner_tls, http2=False)))
+        first = self.start(f"{name}-front", front, _proxy(
+            front, {"/": inner}, tuning, _listening(tuning, tuning.front_tls, tuning.http2),
+            _dialling(tuning) if tuning.inner_tls else ""), tuning.logs_requests)
         return front, [first, second]
 
 
@@ -112,7 +123,29 @@ http {{
 """
 
 
-def _proxy(address: Address, targets: dict[str, Address], tuning: Tuning) -> str:
+def _listening(tuning: Tuning, tls: bool, http2: bool) -> tuple[str, str]:
+    """What a server says behind `listen`, and beside it."""
+    if not tls:
+        return "", ""
+    return " ssl" + (" http2" if http2 else ""), f"""
+        ssl_certificate {tuning.certificates}/tls.crt;
+        ssl_certificate_key {tuning.certificates}/tls.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:sessions:1m;"""
+
+
+def _dialling(tuning: Tuning) -> str:
+    """What makes a proxy dial by TLS, and verify it as the agent does."""
+    return f"""
+        proxy_ssl_verify on;
+        proxy_ssl_trusted_certificate {tuning.certificates}/ca.crt;
+        proxy_ssl_name localhost;
+        proxy_ssl_protocols TLSv1.2 TLSv1.3;"""
+
+
+def _proxy(
+    address: Address, targets: dict[str, Address], tuning: Tuning, listening: tuple[str, str], dialling: str = ""
+) -> str:
     """A server that passes paths on, each to its target.
 
     It has what a good operator would give it: connections that are kept open, bodies that pass without waiting for
@@ -128,10 +161,10 @@ def _proxy(address: Address, targets: dict[str, Address], tuning: Tuning) -> str
         keepalive_timeout 1h;
     }}"""
         locations += f"""
-        location {path} {{ proxy_pass http://target{number}; }}"""
+        location {path} {{ proxy_pass {"https" if dialling else "http"}://target{number}; }}"""
     return f"""{upstreams}
     server {{
-        listen {address} backlog=4096;
+        listen {address}{listening[0]} backlog=4096;{listening[1]}{dialling}
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_set_header Host $http_host;

@@ -22,5 +22,3 @@ class BenchOptions:
     rounds: int = 3
     seconds: float = 5.0
     only: tuple[str, ...] = ()
-    # Whether to measure with TLS on the tunnel, too.
-    tls: bool = False

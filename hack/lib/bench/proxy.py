@@ -3,13 +3,14 @@
 Both sides stand between the same client and the same backend, are measured in turn in every round, and run with what
 their operators would give them. One difference is in nginx's favour: the gateway writes a line of log for every
 request, as it always does, while the nginx that count write none. Others are measured beside them, for information: two
-that log, and two whose operator has tuned them less for large bodies.
+that log, and two whose operator has tuned them less for large bodies; and both sides with TLS between their two parts,
+with TLS at their front, and with HTTP/2 at their front.
 """
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional, Sequence
 
 from demo.http_client import Server
@@ -22,13 +23,18 @@ from .nginx import SMALL_BYTES, SMALL_PATH, UPLOAD_PATH, Tuning
 from .options import BenchOptions
 from .paced import PacedClient
 from .syscalls import SystemCalls
-from .traffic import TrafficWorld, expect_served, traffic_world
+from .traffic import Pair, TrafficWorld, expect_served, traffic_world
 from .transfer import TransferClient
 
 SATURATING_CONNECTIONS = 32
 PACED_CONNECTIONS = 8
 PACED_RATE = 2000.0
+# Of each connection with HTTP/2; all together as many as there are connections otherwise.
+HTTP2_STREAMS = 8
 BODY_BYTES = 100 * 1024 * 1024
+# As often on one connection with HTTP/2, and how many seconds that may take.
+HTTP2_DOWNLOADS = 2
+DOWNLOAD_PATIENCE = 60.0
 WARM_UP_SECONDS = 1.0
 SYSTEM_CALL_SECONDS = 2.0
 
@@ -120,6 +126,20 @@ def uploads(side: Side, seconds: float) -> tuple[float, float]:
     return _transfers(side, seconds, lambda client: client.upload(UPLOAD_PATH, BODY_BYTES))
 
 
+def saturated_http2(side: Side, seconds: float) -> tuple[float, float]:
+    connections = SATURATING_CONNECTIONS // HTTP2_STREAMS
+    done = load.saturate_http2(side.server, SMALL_PATH, connections, HTTP2_STREAMS, seconds, SMALL_BYTES)
+    return done.requests, done.seconds
+
+
+def downloads_http2(side: Side, seconds: float) -> tuple[float, float]:
+    count, took = 0, 0.0
+    while took < seconds:
+        done = load.download_http2(side.server, "/large", HTTP2_DOWNLOADS, DOWNLOAD_PATIENCE, BODY_BYTES)
+        count, took = count + done.requests, took + done.seconds
+    return count * BODY_BYTES, took
+
+
 def _transfers(side: Side, seconds: float, transfer: Callable[[TransferClient], int]) -> tuple[float, float]:
     client = TransferClient(side.server)
     try:
@@ -141,7 +161,31 @@ WORKS = (
 )
 LATENCY = "latency"
 LATENCY_BOUND = 1.2
-MEASURES = (*(work.name for work in WORKS), LATENCY)
+# What is measured with TLS, for information.
+_SATURATED, _DOWNLOAD, _UPLOAD = (
+    Work("saturated", "CPU per request, saturated", None, saturated, PER_REQUEST),
+    Work("download", "CPU per GB downloaded", None, downloads, PER_GIGABYTE),
+    Work("upload", "CPU per GB uploaded", None, uploads, PER_GIGABYTE),
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Both sides set up in another way."""
+
+    title: str
+    tuning: Tuning
+    works: tuple[Work, ...]
+
+
+VARIANTS = {
+    "tunnel-tls": Variant("TLS between the two", Tuning(inner_tls=True), (_SATURATED, _DOWNLOAD, _UPLOAD)),
+    "front-tls": Variant("TLS at the front", Tuning(front_tls=True), (_SATURATED, _DOWNLOAD, _UPLOAD)),
+    "http2": Variant(
+        "HTTP/2 at the front", Tuning(front_tls=True, http2=True),
+        (replace(_SATURATED, do=saturated_http2), replace(_DOWNLOAD, do=downloads_http2))),
+}
+MEASURES = (*(work.name for work in WORKS), LATENCY, *VARIANTS)
 
 
 def run(options: BenchOptions, figures: Figures) -> None:
@@ -170,22 +214,27 @@ class ProxyBenchmark:
             LOGGING: self._chain(LOGGING, "two nginx that log", Tuning(logs_requests=True)),
             WITH_FILES: self._chain(WITH_FILES, "two nginx tuned less", Tuning(avoids_files=False)),
         }
-        self._measure_pair("", "", tls=False)
-        if self._options.tls:
-            self._measure_pair("tls_", "TLS: ", tls=True)
+        if any(self._wants(measure) for measure in MEASURES if measure not in VARIANTS):
+            self._measure_pair()
+        for name, variant in VARIANTS.items():
+            if not self._wants(name):
+                continue
+            if variant.tuning.http2 and not world.knows("pipeops-gateway", "--h2c"):
+                self._figures.note(name, "not measured: this gateway has no HTTP/2")
+                continue
+            self._measure_variant(name, variant)
 
     def _chain(self, name: str, title: str, tuning: Tuning) -> Side:
         world = self._world
         front, programs = world.nginx.start_chain(
             name.replace("_", "-"), world.ports, world.backend, world.sink, tuning)
-        return Side(name, title, Server(front.host, front.port, world.direct.host), {"nginx": programs})
+        authority = world.authority if tuning.front_tls else None
+        return Side(name, title, Server(front.host, front.port, world.direct.host, authority), {"nginx": programs})
 
-    def _measure_pair(self, prefix: str, title: str, tls: bool) -> None:
-        self._figures.phase(f"{title}Starting gateway and agent")
-        pair = self._world.start_pair(tls)
-        ours = Side(
-            "tunnel", "gateway and agent", pair.front, {"gateway": [pair.gateway], "agent": [pair.agent]})
-        comparison = Comparison(self._options, self._figures, ours, prefix, title, bounds=not tls)
+    def _measure_pair(self) -> None:
+        self._figures.phase("Starting gateway and agent")
+        pair = self._world.start_pair()
+        comparison = Comparison(self._options, self._figures, self._side(pair))
         for work in WORKS:
             if self._wants(work.name):
                 comparison.costs(work, self._nginx, self._others[work.other] if work.other else None)
@@ -196,6 +245,24 @@ class ProxyBenchmark:
         comparison.memory(self._nginx)
         self._world.stop_pair(pair)
 
+    def _measure_variant(self, name: str, variant: Variant) -> None:
+        self._figures.phase(f"{variant.title}: starting gateway, agent and nginx")
+        tuning = replace(variant.tuning, certificates=self._world.certificates)
+        pair = self._world.start_pair(tls=tuning.inner_tls, front_tls=tuning.front_tls)
+        nginx = replace(self._chain(f"nginx_{name}", "two nginx", tuning), name="nginx")
+        comparison = Comparison(
+            self._options, self._figures, self._side(pair), f"{name.replace('-', '_')}_", f"{variant.title}: ")
+        for work in variant.works:
+            comparison.costs(work, nginx, None)
+        comparison.memory(nginx)
+        self._world.stop_pair(pair)
+        for program in nginx.parts["nginx"]:
+            self._world.processes.stop(program)
+
+    @staticmethod
+    def _side(pair: Pair) -> Side:
+        return Side("tunnel", "gateway and agent", pair.front, {"gateway": [pair.gateway], "agent": [pair.agent]})
+
     def _wants(self, measure: str) -> bool:
         return not self._options.only or measure in self._options.only
 
@@ -204,14 +271,13 @@ class Comparison:
     """Measures one pair of gateway and agent beside others."""
 
     def __init__(
-        self, options: BenchOptions, figures: Figures, ours: Side, prefix: str, title: str, bounds: bool
+        self, options: BenchOptions, figures: Figures, ours: Side, prefix: str = "", title: str = ""
     ) -> None:
         self._options = options
         self._figures = figures
         self._ours = ours
         self._prefix = prefix
         self._title = title
-        self._bounds = bounds
 
     def costs(self, work: Work, nginx: Side, other: Optional[Side]) -> None:
         """The cost of some work, ours over nginx's, in rounds in which all sides take their turn."""
@@ -307,7 +373,7 @@ class Comparison:
         self, name: str, values: Sequence[float], unit: str, what: str, bound: Optional[float] = None
     ) -> None:
         self._figures.add_rounds(
-            self._prefix + name, values, unit, self._title + what, bound if self._bounds else None)
+            self._prefix + name, values, unit, self._title + what, bound)
 
 
 def ratios(ours: Sequence[Sample], theirs: Sequence[Sample]) -> list[float]:

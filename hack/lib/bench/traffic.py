@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from demo import interruption, manifests
+from demo import manifests
 from demo.http_client import Server
 from demo.ports import Ports, accepts, can_listen
 from demo.processes import Program
@@ -55,6 +54,7 @@ class TrafficWorld(BenchWorld):
         shutil.rmtree(folder, ignore_errors=True)
         self.nginx = NginxFolder(folder, self.processes)
         self._starts = 0
+        self._tls_port = self.ports.free(0)
 
     def start_backends(self) -> None:
         """Starts the cluster, and the backends at the addresses that their Services are given."""
@@ -96,14 +96,17 @@ class TrafficWorld(BenchWorld):
 
     def start_pair(
         self, tls: bool = False, gateway_flags: Sequence[str] = (), agent_flags: Sequence[str] = (),
-        dial_port: Optional[int] = None,
+        dial_port: Optional[int] = None, front_tls: bool = False,
     ) -> Pair:
         """Starts gateway and agent, and returns once requests are answered.
 
         Both run with their defaults, but for what they need to be told here: so the gateway logs every request.
-        `dial_port` is where the agent dials in place of the gateway's own port.
+        `dial_port` is where the agent dials in place of the gateway's own port. `tls` is on the tunnel, and `front_tls`
+        between the client and the gateway.
         """
         files = self.workspace
+        if front_tls:
+            gateway_flags = [*gateway_flags, *self._front_tls_flags()]
         self.start_gateway_alone(tls, files.clusters, gateway_flags)
         port = dial_port or self.tunnel_port
         dials = [f"ws://localhost:{port}"]
@@ -118,8 +121,29 @@ class TrafficWorld(BenchWorld):
                 "--leader-elect-lease", f"{self.namespace}/pipeops-agent", "--shutdown-grace", "2s", *agent_flags,
             ])
         front = Server("127.0.0.1", self.front_port, HOST)
+        if front_tls:
+            front = Server("127.0.0.1", self._tls_port, HOST, self.authority)
         self._wait_started(self.agent, "a request through the tunnel is answered", lambda: expect_served(front))
         return Pair(self.gateway, self.agent, front)
+
+    @property
+    def authority(self) -> Path:
+        """The file of the authority that all certificates here are from, for 127.0.0.1 and localhost."""
+        return self.certificates / "ca.crt"
+
+    @property
+    def certificates(self) -> Path:
+        """A certificate and its key are there, too: `tls.crt` and `tls.key`."""
+        if not self.workspace.token.exists():
+            self._write_credentials()
+        return self.workspace.certificates
+
+    def _front_tls_flags(self) -> list[str]:
+        served = self.workspace.directory / "served" / "default"
+        served.mkdir(parents=True, exist_ok=True)
+        for file in ("tls.crt", "tls.key"):
+            shutil.copy(self.certificates / file, served / file)
+        return ["--listen-tls", f"127.0.0.1:{self._tls_port}", "--certificates", str(served.parent)]
 
     def start_gateway_alone(self, tls: bool, clusters: Path, flags: Sequence[str] = ()) -> Program:
         """Starts a gateway for the clusters of a file, also again after its end: the ports stay."""
@@ -151,13 +175,7 @@ class TrafficWorld(BenchWorld):
     @cached_property
     def one_tunnel(self) -> list[str]:
         """What makes an agent dial one tunnel only; nothing for one that does so anyway."""
-        return ["--tunnels", "1"] if self._agent_knows("--tunnels") else []
-
-    def _agent_knows(self, flag: str) -> bool:
-        with interruption.held():
-            told = subprocess.run(
-                [self.binary("pipeops-agent"), "--help"], capture_output=True, text=True, timeout=10, check=False)
-        return f"{flag} " in told.stdout
+        return ["--tunnels", "1"] if self.knows("pipeops-agent", "--tunnels") else []
 
 
 @contextmanager

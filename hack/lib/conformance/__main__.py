@@ -1,4 +1,4 @@
-"""Runs the cases against both ends; see hack/conformance."""
+"""Runs the cases against both ends; see hack/conformance tunnel."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import kosoku
 from demo.ports import Ports, accepts
 from websockets.asyncio.client import connect
 
+from .autobahn import SECONDS, outcome
 from .results import Result, order, page, summary
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,17 +21,12 @@ PAGE = ROOT / "docs" / "websocket-conformance.md"
 COMPRESSION = ["12.*", "13.*"]
 # Most cases wait for a second; they take turns at more than one processor.
 CONCURRENCY = 4
-SECONDS = 900
 
 
-async def outcome(run: Awaitable[Any]) -> list[Result]:
-    """The results, whether or not some of the cases failed."""
-    try:
-        results = await asyncio.wait_for(run, SECONDS)
-    except kosoku.FailureError as failure:
-        results = failure.results
+async def verdicts(run: Awaitable[Any]) -> list[Result]:
     found = [
-        Result(entry.case_id, entry.behavior.value, entry.behavior_close.value, _detail(entry)) for entry in results
+        Result(entry.case_id, entry.behavior.value, entry.behavior_close.value, _detail(entry))
+        for entry in await outcome(run)
     ]
     return sorted(found, key=lambda result: order(result.case))
 
@@ -47,7 +43,7 @@ async def accepting_end(echo: str, port: int, cases: list[str]) -> list[Result]:
             if accepts("127.0.0.1", port):
                 break
             await asyncio.sleep(0.01)
-        return await outcome(
+        return await verdicts(
             kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}", cases or None, COMPRESSION, concurrency=CONCURRENCY))
     finally:
         process.terminate()
@@ -65,11 +61,11 @@ async def dialling_end(echo: str, port: int, cases: list[str]) -> list[Result]:
             raise SystemExit("error: websocket-echo could not run through the cases")
         async with connect(f"{base}/updateReports?agent=agent", compression=None, proxy=None) as connection:
             await connection.wait_closed()
-        return await outcome(server.get_result())
+        return await verdicts(server.get_result())
 
 
 async def main() -> int:
-    parser = argparse.ArgumentParser(prog="hack/conformance")
+    parser = argparse.ArgumentParser(prog="hack/conformance tunnel")
     parser.add_argument("--echo", required=True, help=argparse.SUPPRESS)
     parser.add_argument("case", nargs="*", help='a case or several, such as 6.4.1 or "7.*"')
     arguments = parser.parse_args()

@@ -55,7 +55,7 @@ def page(ends: Mapping[str, Sequence[Result]], suite: str) -> str:
     lines = [
         "# WebSocket conformance",
         "",
-        f"Written by `hack/conformance`, which runs the Autobahn cases ({suite}) against the WebSocket layer of the "
+        f"Written by `hack/conformance tunnel`, which runs the Autobahn cases ({suite}) against the WebSocket layer of the "
         "tunnel: the gateway's accepting end under the suite's fuzzing client, the agent's dialling end under its "
         "fuzzing server, each with an echo on it instead of a tunnel (`Tests/WebSocketEcho`). The compression cases "
         "(12 and 13) are left out, because no extension is ever negotiated. *Informational* cases have no right "

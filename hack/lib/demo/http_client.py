@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 
 Fields = Sequence[tuple[str, str]]
@@ -32,14 +34,22 @@ class Response:
 
 
 class Server:
-    """An HTTP server, at an address and port, asked for one host."""
+    """An HTTP server, at an address and port, asked for one host; by TLS where the file of an authority is given, whose
+    certificate must be for the address."""
 
-    def __init__(self, address: str, port: int, host: str) -> None:
+    def __init__(self, address: str, port: int, host: str, authority: Optional[Path] = None) -> None:
         self.address = address
         self.port = port
         self.host = host
+        self.tls = ssl.create_default_context(cafile=str(authority)) if authority else None
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
 
     def connect(self, timeout: float = 10.0) -> http.client.HTTPConnection:
+        if self.tls:
+            return http.client.HTTPSConnection(self.address, self.port, timeout=timeout, context=self.tls)
         return http.client.HTTPConnection(self.address, self.port, timeout=timeout)
 
     def send(

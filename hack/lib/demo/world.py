@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import subprocess
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -245,6 +247,13 @@ class World:
 
     def binary(self, name: str) -> str:
         return str(self.options.binaries / name)
+
+    def knows(self, program: str, flag: str) -> bool:
+        """Whether a program's `--help` names a flag."""
+        with interruption.held():
+            told = subprocess.run(
+                [self.binary(program), "--help"], capture_output=True, text=True, timeout=10, check=False)
+        return re.search(rf"{flag}(?![\w-])", told.stdout) is not None
 
     def front(self, host: str = EXAMPLE_HOST) -> Server:
         """The gateway's front door, asked for a host."""

@@ -5,7 +5,7 @@ import threading
 import unittest
 from contextlib import suppress
 
-from bench.load import parse_h2load, parse_wrk
+from bench.load import parse_h2load, parse_h2load_seconds, parse_wrk
 from bench.paced import PacedClient, answer_size
 from bench.sink import Sink
 from bench.stalled import StalledDownloads
@@ -49,9 +49,20 @@ class H2loadTests(unittest.TestCase):
     def test_requests_are_read(self):
         self.assertEqual(parse_h2load(H2LOAD % (7992, 0, 7992, 0), 1024), 7992)
 
+    def test_seconds_are_read_in_any_unit(self):
+        self.assertEqual(parse_h2load_seconds(H2LOAD % (7992, 0, 7992, 0)), 4.0)
+        self.assertAlmostEqual(parse_h2load_seconds("finished in 250.50ms, 8 req/s, 1MB/s\n"), 0.2505)
+        with self.assertRaises(CheckFailed):
+            parse_h2load_seconds("nothing")
+
+    def test_good_statuses_of_requests_that_time_cut_off_are_no_failures(self):
+        self.assertEqual(parse_h2load(H2LOAD % (7992, 0, 7995, 0), 1024), 7992)
+
     def test_another_status_spoils_it(self):
         with self.assertRaisesRegex(CheckFailed, "requests of h2load's failed"):
             parse_h2load(H2LOAD % (7991, 1, 7991, 1), 1024)
+        with self.assertRaisesRegex(CheckFailed, "1 requests of h2load's failed"):
+            parse_h2load(H2LOAD % (7992, 0, 7995, 1), 1024)
 
     def test_answers_that_are_too_short_spoil_it(self):
         with self.assertRaisesRegex(CheckFailed, "shorter than 1025 bytes"):

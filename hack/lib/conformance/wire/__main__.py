@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import random
 import sys
 import time
 from pathlib import Path
 from typing import Optional
 
-from demo import interruption
-from demo.__main__ import try_lock
-from demo.cluster import ApiError
 from demo.waiting import CheckFailed
 from demo.world import ROOT
 
+from ..running import alone, bounded, choose, print_names
 from .case import Case, Stage
 from .connection import shown
 from .differential import COUNT, Differential, Difference
@@ -37,13 +34,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names of the cases, and run none")
     parser.add_argument("--seed", type=int, help="of the generated requests; another one each time unless given")
     arguments = parser.parse_args()
-    chosen = {
-        title: [case for case in cases if matches(title, case.name, arguments.only)]
-        for title, cases in GROUPS.items()
-    }
+    chosen = choose(GROUPS, arguments.only)
     if arguments.list:
-        for title, cases in chosen.items():
-            print(title, *(f"  {case.name}" for case in cases), sep="\n")
+        print_names(chosen)
         return 0
     if not any(chosen.values()):
         parser.error(f"no case has a name like {arguments.only!r}; --list prints them")
@@ -52,17 +45,8 @@ def main() -> int:
             parser.error(f"{program} is not built; run without --no-build")
     seed = random.SystemRandom().randrange(1 << 32) if arguments.seed is None else arguments.seed
     directory = ROOT / ".conformance"
-    directory.mkdir(exist_ok=True)
-    with (directory / "lock").open("w", encoding="ascii") as lock:
-        if not try_lock(lock):
-            print("error: another hack/conformance http is running in this directory; end it first.", file=sys.stderr)
-            return 1
-        interruption.install()
+    with alone(directory, "hack/conformance http"):
         return run(WireWorld(arguments.binaries, directory), chosen, arguments.only, seed)
-
-
-def matches(title: str, name: str, pattern: Optional[str]) -> bool:
-    return pattern is None or any(fnmatch.fnmatchcase(text, f"*{pattern}*") for text in (title, name))
 
 
 def run(world: WireWorld, chosen: dict[str, list[Case]], only: Optional[str], seed: int) -> int:
@@ -71,25 +55,16 @@ def run(world: WireWorld, chosen: dict[str, list[Case]], only: Optional[str], se
     differences: list[Difference] = []
     problems: list[str] = []
     count = 0
-    try:
-        with interruption.time_limit(SECONDS):
-            stage = world.open_stage()
-            for title, cases in chosen.items():
-                if cases:
-                    results.append(run_group(title, cases, stage))
-            if only is None:
-                count = COUNT
-                differences = Differential(stage, stage.recorder.address).run(seed, count)
-    except interruption.TimeIsUp:
-        problems.append(f"not done after {SECONDS} s; the remaining cases did not run")
-    except interruption.Interrupted:
-        problems.append("interrupted; the remaining cases did not run")
-    except (CheckFailed, ApiError, RuntimeError) as failure:
-        problems.append(str(failure))
-    finally:
-        interruption.ignore_signals()
-        problems += [f"{program.name} ended by itself" for program in world.processes.ended_unasked()]
-        problems += world.processes.stop_all()
+    with bounded(SECONDS, problems):
+        stage = world.open_stage()
+        for title, cases in chosen.items():
+            if cases:
+                results.append(run_group(title, cases, stage))
+        if only is None:
+            count = COUNT
+            differences = Differential(stage, stage.recorder.address).run(seed, count)
+    problems += [f"{program.name} ended by itself" for program in world.processes.ended_unasked()]
+    problems += world.processes.stop_all()
     failed = show(results, differences, seed, count) or bool(problems)
     for problem in problems:
         print(f"error: {problem}")

@@ -48,6 +48,22 @@ def expectation_may_be_refused_without_a_body(stage: Stage) -> None:
 
 
 @scripted
+def client_whose_expectation_is_refused_is_told_that_the_connection_ends(stage: Stage) -> None:
+    """One that sends its next request in place of the body would have it taken for that."""
+    client = stage.client(get("/", "Expect: 100-continue", "Content-Length: 5", method="PUT"))
+    application = stage.recorder.accept()
+    application.wait("the head", lambda: b"\r\n\r\n" in application.rest)
+    # The answer's end is still to come when its head passes.
+    application.send(answer("417 Expectation Failed", "Content-Length: 2"))
+    client.wait("the answer's head", lambda: b"\r\n\r\n" in client.rest)
+    application.send(b"no")
+    refusal = client.response()
+    expect(refusal.status == 417, "the refusal did not reach the client")
+    expect(refusal.values("Connection") == [b"close"], f"its Connection is {refusal.values('Connection')}")
+    client.wait_until_ended()
+
+
+@scripted
 def early_hints_arrive_before_the_answer_is_made(stage: Stage) -> None:
     client = stage.client(get())
     application = stage.asked(client=client)
@@ -114,6 +130,7 @@ CASES = [
            answers=CONTINUE + OK, returns=[CONTINUE, OK], stays_open=True),
     passes("expectation-that-the-application-ignores", post(b"hello", "Expect: 100-continue"), stays_open=True),
     continue_reaches_the_client_before_its_body_is_sent,
+    client_whose_expectation_is_refused_is_told_that_the_connection_ends,
     expectation_may_be_refused_without_a_body,
     early_hints_arrive_before_the_answer_is_made,
     informational_answers_without_end_do_not_reach_the_client,

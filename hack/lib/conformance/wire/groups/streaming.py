@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 
 from demo.waiting import CheckFailed, expect
 
@@ -40,6 +41,43 @@ def first_event_arrives_before_the_second_is_sent(stage: Stage) -> None:
 @scripted
 def events_without_chunks_arrive_one_by_one(stage: Stage) -> None:
     _streams(stage, answer("200 OK", "Content-Type: text/event-stream"), (b"data: 1\n\n", b"data: 2\n\n"))
+
+
+@scripted
+def events_in_answer_to_a_post_arrive_one_by_one(stage: Stage) -> None:
+    client = stage.client(post(b"{}", "Accept: text/event-stream"))
+    application = stage.asked(client=client)
+    application.send(EVENTS)
+    for number, event in enumerate((FIRST, SECOND), start=1):
+        application.send(event)
+        client.wait("the event", lambda number=number: b"data: %d" % number in client.rest)
+
+
+@scripted
+def parts_of_a_compressed_answer_arrive_one_by_one(stage: Stage) -> None:
+    """Nothing decompresses them, or waits for more to compress."""
+    compressor = zlib.compressobj(wbits=31)
+    head = answer("200 OK", "Content-Type: text/event-stream", "Content-Encoding: gzip", "Vary: Accept-Encoding")
+    pieces = tuple(
+        compressor.compress(b"data: %d\n\n" % number) + compressor.flush(zlib.Z_SYNC_FLUSH) for number in range(3))
+    client = stage.client(get("/events", "Accept-Encoding: gzip, br"))
+    application = stage.asked(client=client)
+    application.send(head)
+    for count in range(1, len(pieces) + 1):
+        application.send(pieces[count - 1])
+        client.wait("the event", lambda count=count: b"".join(pieces[:count]) in _unchunked(client.rest))
+
+
+def _unchunked(data: bytes) -> bytes:
+    """The body so far of an answer that may be in chunks, whose end has not come."""
+    head, _, rest = data.partition(b"\r\n\r\n")
+    if b"transfer-encoding" not in head.lower():
+        return rest
+    body = b""
+    while b"\r\n" in rest:
+        line, _, rest = rest.partition(b"\r\n")
+        body, rest = body + rest[:int(line, 16)], rest[int(line, 16) + 2:]
+    return body
 
 
 @scripted
@@ -203,6 +241,8 @@ def _6_slow_reader_gets_all_of_a_download(stage: Stage) -> None:
 CASES: list[Case] = [
     first_event_arrives_before_the_second_is_sent,
     events_without_chunks_arrive_one_by_one,
+    events_in_answer_to_a_post_arrive_one_by_one,
+    parts_of_a_compressed_answer_arrive_one_by_one,
     parts_of_a_download_with_a_length_arrive_one_by_one,
     _2_events_go_on_beyond_the_response_timeout,
     application_that_does_not_answer_is_504,

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+import time
+from contextlib import contextmanager
+from typing import Iterator
+
 from demo.waiting import expect
 
-from ..case import OK, Case, Stage, answer, bad_answer, get, passes, scripted
+from ..case import BRIEF_HOST, HOST, OK, Case, Stage, answer, bad_answer, get, passes, scripted
 from ..connection import Connection
+from ..world import BRIEF_SECONDS
 
 TITLE = "WebSocket and other upgrades"
 
@@ -27,13 +34,20 @@ CLOSE_FROM_CLIENT = bytes.fromhex("8886 00000000 0fa1 62796521")
 CLOSE_FROM_APPLICATION = bytes.fromhex("8806 0fa1 62796521")
 
 
+OTHER = ("Connection: Upgrade", "Upgrade: my-proto/1.0")
+# More than a stream's windows and the sockets' buffers, every part of it different.
+VOLUME = b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(1 << 18))
+
+
 def switched(upgrade: str, *fields: str) -> bytes:
     return answer("101 Switching Protocols", "Connection: upgrade", f"Upgrade: {upgrade}", *fields)
 
 
-def _upgraded(stage: Stage, *offer: str, taken: str = "websocket") -> tuple[Connection, Connection]:
+def _upgraded(
+    stage: Stage, *offer: str, taken: str = "websocket", method: str = "GET", host: str = HOST
+) -> tuple[Connection, Connection]:
     """Client and application, both of which have switched."""
-    client = stage.client(get("/socket?a=b", *(offer or OFFER)))
+    client = stage.client(get("/socket?a=b", *(offer or OFFER), method=method, host=host))
     application = stage.asked(client=client)
     application.send(switched(taken))
     expect(client.response().status == 101, "the protocol was not switched")
@@ -169,6 +183,85 @@ def other_protocol_passes(stage: Stage) -> None:
     application.wait_for(b"\x00\xff world")
 
 
+@contextmanager
+def _sending(*sends: tuple[Connection, bytes, bool]) -> Iterator[None]:
+    """Each connection sends, and ends its side where that is asked for, while the block takes what comes."""
+    def send(connection: Connection, data: bytes, ends: bool) -> None:
+        connection.send(data)
+        if ends:
+            connection.end_output()
+
+    threads = [threading.Thread(target=send, args=one, daemon=True) for one in sends]
+    for thread in threads:
+        thread.start()
+    yield
+    for thread in threads:
+        thread.join(10)
+        expect(not thread.is_alive(), "not all was sent")
+
+
+@scripted
+def other_protocol_carries_volumes_both_ways_at_once(stage: Stage) -> None:
+    client, application = _upgraded(stage, *OTHER, taken="my-proto/1.0")
+    back = VOLUME[::-1]
+    with _sending((client, VOLUME, False), (application, back, False)):
+        # In turns: neither side has stopped sending when the other begins to be read.
+        for start in range(0, len(VOLUME), 1 << 20):
+            application.wait_for(VOLUME[start:start + (1 << 20)], 20)
+            client.wait_for(back[start:start + (1 << 20)], 20)
+    client.send(b"still here")
+    application.wait_for(b"still here")
+
+
+@scripted
+def end_of_other_protocol_follows_its_last_byte(stage: Stage) -> None:
+    client, application = _upgraded(stage, *OTHER, taken="my-proto/1.0")
+    with _sending((client, VOLUME, True)):
+        application.wait_for(VOLUME, 20)
+        application.wait_until_ended()
+    with _sending((application, VOLUME, True)):
+        client.wait_for(VOLUME, 20)
+        client.wait_until_ended()
+
+
+@scripted
+def other_protocol_that_is_not_read_does_not_hold_up_others(stage: Stage) -> None:
+    client, application = _upgraded(stage, *OTHER, taken="my-proto/1.0")
+    with _sending((client, VOLUME, False)):
+        for _ in range(5):
+            other = stage.client(get("/ordinary"))
+            asked = stage.recorder.accept()
+            asked.wait("the request", lambda: b"\r\n\r\n" in asked.rest)
+            asked.send(OK)
+            expect(other.response().status == 200, "an ordinary request is not answered meanwhile")
+            other.close()
+            asked.close()
+        application.wait_for(VOLUME, 20)
+
+
+@scripted
+def other_protocol_may_be_silent_for_longer_than_an_answer_may_take(stage: Stage) -> None:
+    client, application = _upgraded(stage, *OTHER, taken="my-proto/1.0", host=BRIEF_HOST)
+    # The time that passes is what is tried here.
+    time.sleep(BRIEF_SECONDS * 1.3)
+    application.send(b"late")
+    client.wait_for(b"late")
+    client.send(b"later")
+    application.wait_for(b"later")
+
+
+@scripted
+def other_protocol_may_be_asked_for_by_a_post_without_a_body(stage: Stage) -> None:
+    """As containers are attached to."""
+    for fields in ((), ("Content-Length: 0",)):
+        client, application = _upgraded(
+            stage, "Connection: Upgrade", "Upgrade: tcp", *fields, taken="tcp", method="POST")
+        client.send(b"\x00in")
+        application.wait_for(b"\x00in")
+        application.send(b"\xffout")
+        client.wait_for(b"\xffout")
+
+
 @scripted
 def several_protocols_are_offered_as_they_were(stage: Stage) -> None:
     client = stage.client(get("/", "Connection: upgrade", "Upgrade: first", "Upgrade: second/2, third"))
@@ -220,6 +313,11 @@ CASES: list[Case] = [
     client_that_ends_its_side_still_hears_the_application,
     application_that_ends_its_side_still_hears_the_client,
     other_protocol_passes,
+    other_protocol_carries_volumes_both_ways_at_once,
+    end_of_other_protocol_follows_its_last_byte,
+    other_protocol_that_is_not_read_does_not_hold_up_others,
+    other_protocol_may_be_silent_for_longer_than_an_answer_may_take,
+    other_protocol_may_be_asked_for_by_a_post_without_a_body,
     several_protocols_are_offered_as_they_were,
     declined_upgrade_is_an_ordinary_answer,
     answer_426_says_which_protocol_it_wants,
