@@ -32,6 +32,7 @@ class Resource:
 RESOURCES = {
     "Namespace": Resource("v1", "namespaces", namespaced=False),
     "ConfigMap": Resource("v1", "configmaps"),
+    "Secret": Resource("v1", "secrets"),
     "Service": Resource("v1", "services"),
     "Deployment": Resource("apps/v1", "deployments"),
     "Ingress": Resource("networking.k8s.io/v1", "ingresses"),

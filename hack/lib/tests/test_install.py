@@ -232,6 +232,26 @@ class Install(unittest.TestCase):
             for item in objects if item["kind"] == "Service" and item["metadata"]["name"] == "pipeops-gateway"]
         self.assertEqual(ports, {80: "front", 443: "front-tls"})
 
+    def test_the_gateway_has_no_token_and_no_role_without_the_component_that_reads_secrets(self) -> None:
+        gateway = ROOT / "manifests" / "gateway"
+        self.assertFalse(of_kind(gateway, "ServiceAccount")["automountServiceAccountToken"])
+        self.assertEqual([item["kind"] for item in rendered(gateway) if "rules" in item or "roleRef" in item], [])
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../gateway]\ncomponents:\n"
+                "- ../../gateway/components/https\n- ../../gateway/components/certificate-secrets\n")
+            role, binding = of_kind(Path(overlay), "Role"), of_kind(Path(overlay), "RoleBinding")
+            account, pod = of_kind(Path(overlay), "ServiceAccount"), of_kind(Path(overlay), "Deployment")
+            namespace = setting(Path(overlay), "PIPEOPS_GATEWAY_CERTIFICATE_SECRETS")
+        self.assertEqual(
+            role["rules"], [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]}])
+        self.assertEqual({item["metadata"]["namespace"] for item in (role, binding, account)}, {namespace})
+        self.assertEqual(binding["roleRef"]["name"], role["metadata"]["name"])
+        (subject,) = binding["subjects"]
+        self.assertEqual((subject["name"], subject["namespace"]), (account["metadata"]["name"], namespace))
+        self.assertTrue(account["automountServiceAccountToken"])
+        self.assertTrue(pod["spec"]["template"]["spec"]["automountServiceAccountToken"])
+
 
 class Image(unittest.TestCase):
     def test_it_says_what_it_would_build(self) -> None:
