@@ -252,6 +252,38 @@ class Install(unittest.TestCase):
         self.assertTrue(account["automountServiceAccountToken"])
         self.assertTrue(pod["spec"]["template"]["spec"]["automountServiceAccountToken"])
 
+    def test_cert_manager_writes_the_secret_that_the_gateway_shows(self) -> None:
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../gateway]\ncomponents:\n" + "".join(
+                    f"- ../../gateway/components/{name}\n" for name in ("https", "certificate-secrets", "cert-manager")))
+            objects = rendered(Path(overlay))
+            pod = of_kind(Path(overlay), "Deployment")["spec"]["template"]["spec"]
+            certificate = of_kind(Path(overlay), "Certificate")
+            domain = setting(Path(overlay), "PIPEOPS_GATEWAY_GATEWAY_DOMAIN")
+            namespace = setting(Path(overlay), "PIPEOPS_GATEWAY_CERTIFICATE_SECRETS")
+        issuers = {item["metadata"]["name"]: item["spec"]["acme"] for item in objects if item["kind"] == "ClusterIssuer"}
+        self.assertEqual(
+            {name: acme["server"] for name, acme in issuers.items()},
+            {
+                "pipeops-gateway": "https://acme-v02.api.letsencrypt.org/directory",
+                "pipeops-gateway-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+            })
+        accounts = {acme["privateKeySecretRef"]["name"] for acme in issuers.values()}
+        self.assertEqual(len(accounts), 2, "the two authorities must not share an account's key")
+        spec = certificate["spec"]
+        self.assertIn(spec["issuerRef"]["name"], issuers)
+        self.assertEqual(spec["issuerRef"]["kind"], "ClusterIssuer")
+        self.assertEqual(spec["dnsNames"], [f"*.{domain}", domain])
+        for acme in issuers.values():
+            (solver,) = acme["solvers"]
+            # A wildcard can be had in no other way.
+            self.assertEqual(set(solver), {"selector", "dns01"})
+            self.assertEqual(solver["selector"]["dnsZones"], [domain])
+        self.assertIn(spec["secretName"], [item["secret"]["secretName"] for item in pod["volumes"]])
+        self.assertEqual(certificate["metadata"]["namespace"], namespace)
+        self.assertEqual(spec["secretTemplate"]["labels"], {"gateway.pipeops.io/certificate": "true"})
+
 
 class Image(unittest.TestCase):
     def test_it_says_what_it_would_build(self) -> None:
