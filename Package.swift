@@ -112,9 +112,9 @@ let package = Package(
         library(
             "EdgeGateway",
             [
-                "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", "Settings", nioCore,
-                nioPosix, nioHTTP1, nioTLS, nioSSL, serviceLifecycle, unixSignals, logging, metrics, crypto, jwtKit,
-                x509, asn1, yams,
+                "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
+                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioTLS, nioSSL, serviceLifecycle, unixSignals,
+                logging, metrics, crypto, jwtKit, x509, asn1, yams,
             ]),
         library(
             "DevCluster",
@@ -138,8 +138,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "KubernetesAPI", "TunnelProtocol", "TunnelTransport", nioCore, nioPosix, nioHTTP1, nioSSL, logging,
-                x509, asn1, crypto, cryptoExtras, jwtKit,
+                "DevCluster", "KubernetesAPI", "TunnelProtocol", "TunnelTransport", nioCore, nioPosix, nioHTTP1, nioSSL,
+                logging, x509, asn1, crypto, cryptoExtras, jwtKit,
             ], path: "Tests/TestSupport",
             swiftSettings: settings),
 
@@ -188,8 +188,8 @@ let package = Package(
         tests(
             "EdgeGateway",
             [
-                "TestSupport", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange", "Telemetry", logging,
-                nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL, crypto, jwtKit,
+                "TestSupport", "KubernetesAPI", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
+                "Telemetry", logging, nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL, crypto, jwtKit,
             ]),
         .testTarget(
             name: "EndToEndTests",

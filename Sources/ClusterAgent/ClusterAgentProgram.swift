@@ -1,4 +1,3 @@
-import Foundation
 import KubernetesAPI
 package import Logging
 import ServiceLifecycle
@@ -13,13 +12,7 @@ package enum ClusterAgentProgram {
     /// Throws `SettingsError` where a setting turns out to be unusable.
     package static func run(settings: AgentSettings, logger: Logger, metrics: PrometheusRegistry) async throws {
         let client = try kubernetesClient(settings, logger)
-        do {
-            try await run(settings, client, logger, metrics)
-        } catch {
-            try? await client.shutdown()
-            throw error
-        }
-        try await client.shutdown()
+        try await client.shutdown { try await run(settings, client, logger, metrics) }
     }
 
     private static func run(
@@ -44,13 +37,8 @@ package enum ClusterAgentProgram {
 
     private static func kubernetesClient(_ settings: AgentSettings, _ logger: Logger) throws -> KubernetesClient {
         do {
-            let load = { @Sendable in
-                try KubernetesConfiguration.load(
-                    kubeconfig: settings.kubeconfig, context: settings.context,
-                    environment: ProcessInfo.processInfo.environment)
-            }
             return try KubernetesClient(
-                configuration: try load(), reload: load, logger: logger,
+                kubeconfig: settings.kubeconfig, context: settings.context, logger: logger,
                 userAgent: "pipeops-agent/\(ProgramVersion.current)")
         } catch let error as KubernetesConfigurationError {
             throw SettingsError(setting: AgentSettings.Name.kubeconfig.rawValue, problem: "\(error)")

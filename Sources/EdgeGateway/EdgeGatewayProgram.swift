@@ -1,4 +1,5 @@
 import HTTPExchange
+import KubernetesAPI
 package import Logging
 import NIOCore
 import NIOPosix
@@ -16,6 +17,15 @@ package enum EdgeGatewayProgram {
     ///
     /// - Throws: what keeps a listener or a file from being used.
     package static func run(settings: GatewaySettings, logger: Logger, metrics: PrometheusRegistry) async throws {
+        guard let client = try settings.cluster?.client(logger: logger) else {
+            return try await run(settings, nil, logger, metrics)
+        }
+        try await client.shutdown { try await run(settings, client, logger, metrics) }
+    }
+
+    private static func run(
+        _ settings: GatewaySettings, _ client: KubernetesClient?, _ logger: Logger, _ metrics: PrometheusRegistry
+    ) async throws {
         let group = MultiThreadedEventLoopGroup.singleton
         describe(metrics)
         let files = CredentialFiles(settings.authentication, tls: settings.agentTLSFiles)
@@ -38,10 +48,7 @@ package enum EdgeGatewayProgram {
         let readiness = ListenerReadiness(
             Set(["front", "agent"]).union(settings.frontTLS == nil ? [] : ["front-tls"]))
         let certificates = CertificateStore()
-        let certificateWatcher = try settings.frontTLS.map { tls throws(SettingsError) in
-            try CertificateWatcher(
-                CertificateDirectory(path: tls.certificates), store: certificates, logger: logger)
-        }
+        let sources = try CertificateSources(settings.frontTLS, client, store: certificates, logger: logger)
         let frontTLS = settings.frontTLS.map { tls in
             FrontTLS(
                 listen: tls.listen, certificates: certificates, transportSecurity: tls.transportSecurity,
@@ -51,7 +58,7 @@ package enum EdgeGatewayProgram {
         let tunnelMetrics = GatewayTunnelMetrics()
         let warmUp = WarmUp(longest: settings.warmUp)
 
-        var services: [any Service] = [
+        var services: [any ServiceLifecycle.Service] = [
             accessLog,
             registry,
             tunnelMetrics,
@@ -63,7 +70,7 @@ package enum EdgeGatewayProgram {
                 logger: logger),
             OperationsListener(
                 host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics,
-                readiness: { readiness.reasons + drain.reasons }, group: group, logger: logger),
+                readiness: { readiness.reasons + sources.reasons + drain.reasons }, group: group, logger: logger),
             TrafficService(
                 tunnels: TunnelServer(
                     configuration: .init(
@@ -89,7 +96,7 @@ package enum EdgeGatewayProgram {
                     opens: { await warmUp.wait() }, group: group, logger: logger,
                     onListening: { _ in readiness.isBound("front") })),
         ]
-        if let certificateWatcher { services.append(certificateWatcher) }
+        services += sources.services
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         // The drain itself ends within the grace time; this is for what hangs.

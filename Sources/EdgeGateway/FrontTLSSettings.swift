@@ -1,10 +1,13 @@
+import KubernetesAPI
 package import Settings
 
 /// Everything a person can set about TLS at the front door.
 package struct FrontTLSSettings: Hashable, Sendable {
     package var listen: HostAndPort
-    /// A directory with certificates and keys.
-    package var certificates: String
+    /// A directory with certificates and keys; nil: there is none.
+    package var certificates: String?
+    /// The namespace whose labelled Secrets hold certificates; nil: none does.
+    package var secretsNamespace: String?
     /// How long browsers shall come by TLS only; nil: nothing is said about it.
     package var transportSecurity: Duration?
 
@@ -13,16 +16,23 @@ package struct FrontTLSSettings: Hashable, Sendable {
     /// - Returns: nil where TLS is not wanted.
     static func read(_ reader: SettingsReader<GatewaySettings.Name>) throws(SettingsError) -> FrontTLSSettings? {
         guard let listen = try reader.address(.listenTLS) else {
-            for name in [GatewaySettings.Name.certificates, .hsts] where reader.given(name) != nil {
+            for name in [GatewaySettings.Name.certificates, .certificateSecrets, .hsts] where reader.given(name) != nil
+            {
                 throw reader.refusal(of: name, problem: "has no effect without listen-tls")
             }
             return nil
         }
-        guard let certificates = try reader.readableDirectory(.certificates) else {
-            throw reader.missing(.certificates, expected: "the path of a directory with certificates and their keys")
+        let certificates = try reader.readableDirectory(.certificates)
+        let secrets = try reader.value(
+            .certificateSecrets, expected: "the name of a namespace, such as pipeops-system"
+        ) { ObjectNames.isLabel($0) ? $0 : nil }
+        guard certificates != nil || secrets != nil else {
+            throw reader.missing(
+                .certificates,
+                expected: "the path of a directory with certificates and their keys; or set certificate-secrets")
         }
         return FrontTLSSettings(
-            listen: listen, certificates: certificates,
+            listen: listen, certificates: certificates, secretsNamespace: secrets,
             transportSecurity: try reader.duration(.hsts, in: .zero ... .seconds(10 * 365 * 86_400)))
     }
 

@@ -27,6 +27,9 @@ package struct GatewaySettings: Sendable {
         case listen
         case listenTLS = "listen-tls"
         case certificates
+        case certificateSecrets = "certificate-secrets"
+        case kubeconfig
+        case context
         case hsts
         case redirectToHTTPS = "redirect-to-https"
         case httpsPort = "https-port"
@@ -80,6 +83,8 @@ package struct GatewaySettings: Sendable {
     package var listen: HostAndPort
     /// TLS at the front door; nil for none.
     package var frontTLS: FrontTLSSettings?
+    /// The cluster that the gateway asks for what it serves; nil: none.
+    package var cluster: ClusterAccess?
     /// The port that clients are sent to who come without TLS; nil: they are not sent anywhere.
     package var redirectPort: Int?
     /// Where agents dial their tunnels.
@@ -132,6 +137,7 @@ package struct GatewaySettings: Sendable {
         logLevel = try reader.choice(.logLevel, default: .info)
         listen = try reader.address(.listen, default: HostAndPort(host: "127.0.0.1", port: 8080))
         frontTLS = try FrontTLSSettings.read(reader)
+        cluster = try ClusterAccess.read(reader, isUsed: frontTLS?.secretsNamespace != nil)
         trustedProxies = try reader.cidrs(.trustedProxies)
         proxyProtocolFrom = try reader.cidrs(.proxyProtocolFrom)
         frontLimits = try FrontLimits(reader)

@@ -19,10 +19,36 @@ struct FrontOptions: ParsableArguments {
             """
             A directory with certificates and keys in PEM: NAME/tls.crt and NAME/tls.key, as Secrets are mounted, or \
             NAME.crt and NAME.key. Each is shown to clients that ask for one of its names; the one called default to \
-            all others. Read again when it changes. Required with --listen-tls. [PIPEOPS_GATEWAY_CERTIFICATES]
+            all others. Read again when it changes. Required with --listen-tls, unless --certificate-secrets. \
+            [PIPEOPS_GATEWAY_CERTIFICATES]
             """,
             valueName: "directory"))
     var certificates: String?
+
+    @Option(
+        help: .init(
+            """
+            A namespace of the cluster that the gateway runs in: its Secrets of the type kubernetes.io/tls with the label \
+            gateway.pipeops.io/certificate=true hold certificates, as well as --certificates. The one annotated \
+            gateway.pipeops.io/default-certificate: "true" is the default. Default: none is read. \
+            [PIPEOPS_GATEWAY_CERTIFICATE_SECRETS]
+            """,
+            valueName: "namespace"))
+    var certificateSecrets: String?
+
+    @Option(
+        help: .init(
+            """
+            The kubeconfig file of that cluster. Default: KUBECONFIG, or the cluster the gateway runs in, or \
+            ~/.kube/config. [PIPEOPS_GATEWAY_KUBECONFIG]
+            """,
+            valueName: "file"))
+    var kubeconfig: String?
+
+    @Option(
+        help: .init(
+            "The context of the kubeconfig. Default: its current one. [PIPEOPS_GATEWAY_CONTEXT]", valueName: "name"))
+    var context: String?
 
     @Option(
         help: .init(
@@ -334,6 +360,9 @@ extension GatewayCommand {
         case .listen: front.listen
         case .listenTLS: front.listenTLS
         case .certificates: front.certificates
+        case .certificateSecrets: front.certificateSecrets
+        case .kubeconfig: front.kubeconfig
+        case .context: front.context
         case .hsts: front.hsts
         case .redirectToHTTPS: front.redirectToHTTPS.map(\.description)
         case .httpsPort: front.httpsPort

@@ -10,7 +10,8 @@ struct CertificateTableTests {
         _ name: String, _ hosts: [String], until expires: TimeInterval = 1000
     ) throws -> CertificateTable<String>.Entry {
         .init(
-            name: name, hosts: try hosts.map { try Hostname($0) }, expires: Date(timeIntervalSince1970: expires),
+            name: name, isDefault: name == "default", hosts: try hosts.map { try Hostname($0) },
+            expires: Date(timeIntervalSince1970: expires),
             value: name)
     }
 

@@ -26,8 +26,10 @@ struct CertificateWatcherTests {
 
         func watcher() throws -> CertificateWatcher {
             try CertificateWatcher(
-                CertificateDirectory(path: directory.path), store: store, interval: .milliseconds(5),
-                factory: registry, logger: log.logger("certificates"))
+                CertificateDirectory(path: directory.path),
+                intake: CertificateIntake(
+                    [.directory], store: store, factory: registry, logger: log.logger("certificates")),
+                interval: .milliseconds(5), logger: log.logger("certificates"))
         }
 
         /// Puts a certificate for the names there, in files beside each other.

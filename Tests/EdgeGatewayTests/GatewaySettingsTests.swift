@@ -86,6 +86,15 @@ struct GatewaySettingsTests {
         #expect(tls.listen.description == "0.0.0.0:8443")
         #expect(tls.certificates == "/tmp")
         #expect(tls.transportSecurity == nil)
+        #expect(try settings(listening).cluster == nil)
+        let secrets = try settings([.listenTLS: "0.0.0.0:8443", .certificateSecrets: "edge", .context: "control"])
+        #expect(secrets.frontTLS?.certificates == nil)
+        #expect(secrets.frontTLS?.secretsNamespace == "edge")
+        #expect(secrets.cluster?.kubeconfig == nil)
+        #expect(secrets.cluster?.context == "control")
+        let both = try settings(listening.merging([.certificateSecrets: "edge", .kubeconfig: someFile]) { $1 })
+        #expect(both.frontTLS?.certificates == "/tmp")
+        #expect(both.cluster?.kubeconfig == someFile)
         let more = try settings(listening.merging([.hsts: "8760h", .redirectToHTTPS: "true"]) { $1 })
         #expect(more.frontTLS?.transportSecurity == .seconds(31_536_000))
         #expect(more.redirectPort == 443)
@@ -93,15 +102,18 @@ struct GatewaySettingsTests {
         #expect(proxied.redirectPort == 8443)
         for (flags, named) in [
             ([.listenTLS: "0.0.0.0:8443"], "certificates"), ([.certificates: "/tmp"], "certificates"),
+            ([.certificateSecrets: "edge"], "certificate-secrets"),
+            (listening.merging([.kubeconfig: someFile]) { $1 }, "kubeconfig"),
+            (listening.merging([.context: "control"]) { $1 }, "context"),
             ([.hsts: "1h"], "hsts"), ([.httpsPort: "443"], "https-port"),
             ([.redirectToHTTPS: "true"], "redirect-to-https"),
         ] as [([GatewaySettings.Name: String?], String)] {
             let error = #expect(throws: SettingsError.self) { try settings(flags) }
             #expect(error?.setting == "--\(named)")
         }
-        for (name, value) in [(.certificates, someFile), (.certificates, "/no/directory"), (.hsts, "1d")]
-            as [(GatewaySettings.Name, String)]
-        {
+        for (name, value) in [
+            (.certificates, someFile), (.certificates, "/no/directory"), (.hsts, "1d"), (.certificateSecrets, "a/b"),
+        ] as [(GatewaySettings.Name, String)] {
             let error = #expect(throws: SettingsError.self) { try settings(listening.merging([name: value]) { $1 }) }
             #expect(error?.description.hasPrefix("--\(name.rawValue): \"\(value)\" ") == true, "\(error as Any)")
         }

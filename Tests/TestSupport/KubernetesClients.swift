@@ -5,14 +5,7 @@ import Logging
 package func withClient<Result>(
     _ client: KubernetesClient, _ body: (KubernetesClient) async throws -> Result
 ) async throws -> Result {
-    do {
-        let result = try await body(client)
-        try await client.shutdown()
-        return result
-    } catch {
-        try? await client.shutdown()
-        throw error
-    }
+    try await client.shutdown { try await body(client) }
 }
 
 /// Runs `body` with a client for a server on a port of 127.0.0.1 that speaks plain text.

@@ -11,6 +11,9 @@ package struct CertificateDirectory: Sendable {
         var key: String
     }
 
+    /// The pair of this name is the default.
+    static let defaultName = "default"
+
     let path: String
 
     package init(path: String) { self.path = path }

@@ -1,7 +1,7 @@
 package import NIOSSL
 import Synchronization
 
-/// The certificates that new connections are shown: read on event loops, swapped as a whole by `CertificateWatcher`.
+/// The certificates that new connections are shown: read on event loops, swapped as a whole by `CertificateIntake`.
 package final class CertificateStore: Sendable {
     private let table = Mutex(CertificateTable<NIOSSLContext>())
 
@@ -16,7 +16,10 @@ package final class CertificateStore: Sendable {
     /// Connections that are open keep what they were shown.
     func replace(with certificates: some Sequence<ServedCertificate>) {
         let new = CertificateTable(
-            certificates.map { .init(name: $0.name, hosts: $0.hosts, expires: $0.expires, value: $0.context) })
+            certificates.map {
+                .init(
+                    name: $0.name, isDefault: $0.isDefault, hosts: $0.hosts, expires: $0.expires, value: $0.context)
+            })
         table.withLock { $0 = new }
     }
 }

@@ -7,27 +7,26 @@ import Routing
 /// |---|---|
 /// | a name that a certificate has | that certificate |
 /// | a name one label below a certificate's wildcard (RFC 6125 §6.4.3) | that certificate |
-/// | any other name | the certificate `default`; where there is none the handshake is refused |
-/// | nothing | the certificate `default`, or else the first by name |
+/// | any other name | the default; where there is none the handshake is refused |
+/// | nothing | the default, or else the first by name |
 ///
-/// Where two certificates have the same name the one that lasts longer is shown, of equal ones the first by name: so a
-/// successor can be put beside the certificate it replaces.
+/// Where two certificates have the same name, or are the default, the one that lasts longer is shown, of equal ones the
+/// first by name: so a successor can be put beside the certificate it replaces.
 struct CertificateTable<Value> {
     struct Entry {
-        /// What it is called in the directory.
+        /// What it is called.
         var name: String
+        var isDefault = false
         /// What it is valid for; a wildcard stands for one label.
         var hosts: [Hostname]
         var expires: Date
         var value: Value
     }
 
-    static var defaultName: String { "default" }
-
     private var exact: [String: Entry] = [:]
     /// By what follows `*.`.
     private var wildcards: [String: Entry] = [:]
-    private var byDefault: Value?
+    private var byDefault: Entry?
     private var withoutName: Value?
 
     init(_ entries: [Entry] = []) {
@@ -39,10 +38,10 @@ struct CertificateTable<Value> {
                     Self.enter(entry, for: host.text, in: &exact)
                 }
             }
-            if entry.name == Self.defaultName { byDefault = entry.value }
+            if entry.isDefault, !(byDefault.map { $0.expires >= entry.expires } ?? false) { byDefault = entry }
             if withoutName == nil { withoutName = entry.value }
         }
-        withoutName = byDefault ?? withoutName
+        withoutName = byDefault?.value ?? withoutName
     }
 
     private static func enter(_ entry: Entry, for name: String, in table: inout [String: Entry]) {
@@ -61,7 +60,7 @@ struct CertificateTable<Value> {
         {
             return entry.value
         }
-        return byDefault
+        return byDefault?.value
     }
 }
 

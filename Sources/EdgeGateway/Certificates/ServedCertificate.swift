@@ -8,6 +8,7 @@ import X509
 /// A certificate of the front door, ready for connections.
 struct ServedCertificate: Sendable {
     let name: String
+    private(set) var isDefault: Bool
     /// What it was read from: the same again is not read again, and clients can resume their sessions.
     let content: Content
     /// The DNS names it is valid for. None: it can only be the default.
@@ -20,52 +21,52 @@ struct ServedCertificate: Sendable {
         fileprivate var key: TokenDigest
     }
 
-    /// Why a pair cannot be used.
+    /// Why it cannot be used.
     struct Refusal: Error, Hashable, CustomStringConvertible {
-        /// The path.
+        /// The path, or the part of a Secret.
         var file: String
         /// The rest of a sentence whose subject is the file.
         var problem: String
         var description: String { "\(file) \(problem)" }
     }
 
-    /// - Parameter known: what the same pair was made into before.
-    static func load(_ pair: CertificateDirectory.Pair, known: ServedCertificate?) throws(Refusal) -> ServedCertificate
-    {
-        let certificate = try read(pair.certificate)
-        let key = try read(pair.key)
+    /// - Parameter known: what was made of the same before.
+    static func load(_ offer: CertificateOffer, known: ServedCertificate?) throws(Refusal) -> ServedCertificate {
+        let certificate = try offer.certificate.content.get()
+        let key = try offer.key.content.get()
         let content = Content(certificate: TokenDigest(of: certificate), key: TokenDigest(of: key))
-        if let known, known.content == content { return known }
-        return try ServedCertificate(pair, content, certificate: Array(certificate), key: Array(key))
+        if var known, known.content == content {
+            known.isDefault = offer.isDefault
+            return known
+        }
+        return try ServedCertificate(offer, content, certificate: Array(certificate), key: Array(key))
     }
 
-    private static func read(_ path: String) throws(Refusal) -> Data {
-        do {
-            return try Data(contentsOf: URL(fileURLWithPath: path))
-        } catch {
-            throw Refusal(file: path, problem: "cannot be read: \(error.localizedDescription)")
-        }
+    /// Whether anything about it is news.
+    func differs(from other: ServedCertificate?) -> Bool {
+        other.map { $0.content != content || $0.isDefault != isDefault } ?? true
     }
 
     private init(
-        _ pair: CertificateDirectory.Pair, _ content: Content, certificate: [UInt8], key: [UInt8]
+        _ offer: CertificateOffer, _ content: Content, certificate: [UInt8], key: [UInt8]
     ) throws(Refusal) {
-        name = pair.name
+        name = offer.name
+        isDefault = offer.isDefault
         self.content = content
         guard let chain = try? NIOSSLCertificate.fromPEMBytes(certificate), let first = chain.first
-        else { throw Refusal(file: pair.certificate, problem: "has no certificate in PEM") }
+        else { throw Refusal(file: offer.certificate.place, problem: "has no certificate in PEM") }
         guard let leaf = try? Certificate(derEncoded: first.toDERBytes()) else {
-            throw Refusal(file: pair.certificate, problem: "begins with a certificate that cannot be understood")
+            throw Refusal(file: offer.certificate.place, problem: "begins with a certificate that cannot be understood")
         }
         expires = leaf.notValidAfter
         hosts = Self.hosts(of: leaf)
         guard let key = try? NIOSSLPrivateKey(bytes: key, format: .pem) else {
-            throw Refusal(file: pair.key, problem: "has no private key in PEM, or one with a passphrase")
+            throw Refusal(file: offer.key.place, problem: "has no private key in PEM, or one with a passphrase")
         }
         do {
             context = try NIOSSLContext(configuration: Self.configuration(chain, key))
         } catch {
-            throw Refusal(file: pair.key, problem: "is not the key to \(pair.certificate): \(error)")
+            throw Refusal(file: offer.key.place, problem: "is not the key to \(offer.certificate.place): \(error)")
         }
     }
 

@@ -284,8 +284,9 @@ struct Parts: Sendable {
         let store = CertificateStore()
         let certificates = try options.frontCertificates.map { _ in
             try CertificateWatcher(
-                CertificateDirectory(path: directory.appending(path: "certificates").path), store: store,
-                interval: .milliseconds(20), logger: logger)
+                CertificateDirectory(path: directory.appending(path: "certificates").path),
+                intake: CertificateIntake([.directory], store: store, logger: logger), interval: .milliseconds(20),
+                logger: logger)
         }
         let frontTLS = certificates.map { _ in
             FrontTLS(

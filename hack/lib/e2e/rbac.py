@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Iterable, Iterator, Optional, Sequence
 
 from demo.kubeconfig import parse_block_yaml
 
 from .api_requests import ApiRequest
+from .world import E2EWorld, Skipped
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,21 @@ class Comparison:
 
     forbidden: list[ApiRequest]
     unused: list[Grant]
+
+
+def rendered_with(world: E2EWorld, base: Path, components: Sequence[Path]) -> str:
+    """The manifests of an installation with some components."""
+    if not world.cluster.kubectl_path:
+        raise Skipped("kubectl is not installed, and renders the manifests")
+    directory = world.workspace.directory / "roles"
+    directory.mkdir(exist_ok=True)
+    lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization"]
+    for section, paths in (("resources", [base]), ("components", components)):
+        if paths:
+            # Paths must be relative to it.
+            lines += [f"{section}:", *(f"- {os.path.relpath(path, directory)}" for path in paths)]
+    (directory / "kustomization.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return world.cluster.kubectl("kustomize", str(directory))
 
 
 def grants(rendered: str, namespaces: dict[str, str]) -> list[Grant]:

@@ -80,6 +80,9 @@ class E2EWorld(World):
                 "sends requests to a Service's ClusterIP, and those of this cluster are not addresses of this "
                 "machine (kube-apiserver --service-cluster-ip-range=127.96.0.0/16 makes them so)")
 
+    def free_port(self) -> int:
+        return self._ports.free(0)
+
     # Applications
 
     def application_service(self, name: str, ports: dict[str, int]) -> Object:

@@ -232,6 +232,58 @@ class Install(unittest.TestCase):
             for item in objects if item["kind"] == "Service" and item["metadata"]["name"] == "pipeops-gateway"]
         self.assertEqual(ports, {80: "front", 443: "front-tls"})
 
+    def test_the_gateway_has_no_token_and_no_role_without_the_component_that_reads_secrets(self) -> None:
+        gateway = ROOT / "manifests" / "gateway"
+        self.assertFalse(of_kind(gateway, "ServiceAccount")["automountServiceAccountToken"])
+        self.assertEqual([item["kind"] for item in rendered(gateway) if "rules" in item or "roleRef" in item], [])
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../gateway]\ncomponents:\n"
+                "- ../../gateway/components/https\n- ../../gateway/components/certificate-secrets\n")
+            role, binding = of_kind(Path(overlay), "Role"), of_kind(Path(overlay), "RoleBinding")
+            account, pod = of_kind(Path(overlay), "ServiceAccount"), of_kind(Path(overlay), "Deployment")
+            namespace = setting(Path(overlay), "PIPEOPS_GATEWAY_CERTIFICATE_SECRETS")
+        self.assertEqual(
+            role["rules"], [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]}])
+        self.assertEqual({item["metadata"]["namespace"] for item in (role, binding, account)}, {namespace})
+        self.assertEqual(binding["roleRef"]["name"], role["metadata"]["name"])
+        (subject,) = binding["subjects"]
+        self.assertEqual((subject["name"], subject["namespace"]), (account["metadata"]["name"], namespace))
+        self.assertTrue(account["automountServiceAccountToken"])
+        self.assertTrue(pod["spec"]["template"]["spec"]["automountServiceAccountToken"])
+
+    def test_cert_manager_writes_the_secret_that_the_gateway_shows(self) -> None:
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../gateway]\ncomponents:\n" + "".join(
+                    f"- ../../gateway/components/{name}\n" for name in ("https", "certificate-secrets", "cert-manager")))
+            objects = rendered(Path(overlay))
+            pod = of_kind(Path(overlay), "Deployment")["spec"]["template"]["spec"]
+            certificate = of_kind(Path(overlay), "Certificate")
+            domain = setting(Path(overlay), "PIPEOPS_GATEWAY_GATEWAY_DOMAIN")
+            namespace = setting(Path(overlay), "PIPEOPS_GATEWAY_CERTIFICATE_SECRETS")
+        issuers = {item["metadata"]["name"]: item["spec"]["acme"] for item in objects if item["kind"] == "ClusterIssuer"}
+        self.assertEqual(
+            {name: acme["server"] for name, acme in issuers.items()},
+            {
+                "pipeops-gateway": "https://acme-v02.api.letsencrypt.org/directory",
+                "pipeops-gateway-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+            })
+        accounts = {acme["privateKeySecretRef"]["name"] for acme in issuers.values()}
+        self.assertEqual(len(accounts), 2, "the two authorities must not share an account's key")
+        spec = certificate["spec"]
+        self.assertIn(spec["issuerRef"]["name"], issuers)
+        self.assertEqual(spec["issuerRef"]["kind"], "ClusterIssuer")
+        self.assertEqual(spec["dnsNames"], [f"*.{domain}", domain])
+        for acme in issuers.values():
+            (solver,) = acme["solvers"]
+            # A wildcard can be had in no other way.
+            self.assertEqual(set(solver), {"selector", "dns01"})
+            self.assertEqual(solver["selector"]["dnsZones"], [domain])
+        self.assertIn(spec["secretName"], [item["secret"]["secretName"] for item in pod["volumes"]])
+        self.assertEqual(certificate["metadata"]["namespace"], namespace)
+        self.assertEqual(spec["secretTemplate"]["labels"], {"gateway.pipeops.io/certificate": "true"})
+
 
 class Image(unittest.TestCase):
     def test_it_says_what_it_would_build(self) -> None:

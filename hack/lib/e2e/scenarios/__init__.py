@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..suite import Group
 from . import (
-    exposure, ingress_status, install, leadership, lifecycle, limits, main_job, outage, record_keeping, roles,
-    rollouts, selection, shared_hosts,
+    certificates, exposure, ingress_status, install, leadership, lifecycle, limits, main_job, outage, record_keeping,
+    roles, rollouts, selection, shared_hosts,
 )
 
 GROUPS = [
@@ -17,6 +17,7 @@ GROUPS = [
     Group("record_keeping", record_keeping.CHECKS),
     Group("ingress_status", ingress_status.CHECKS),
     Group("exposure", exposure.CHECKS),
+    Group("certificates", certificates.CHECKS),
     Group("leadership", leadership.CHECKS),
     Group("outage", outage.CHECKS),
     Group("rollouts", rollouts.CHECKS),

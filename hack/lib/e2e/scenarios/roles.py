@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
@@ -16,7 +15,7 @@ from demo.world import ROOT
 
 from ..api_requests import ApiRequest, requests_in
 from ..expectations import answered_by, event, gone, programmed, simple_ingress, with_class, withdrawn
-from ..rbac import compare, documents, grants, renamed
+from ..rbac import compare, documents, grants, renamed, rendered_with
 from ..world import E2EWorld, Skipped, read_kubeconfig
 
 AGENT = ROOT / "manifests" / "agent"
@@ -32,18 +31,7 @@ def _every_request(world: E2EWorld) -> list[ApiRequest]:
 
 def _rendered(world: E2EWorld) -> str:
     """The manifests of an installation with every component."""
-    if not world.cluster.kubectl_path:
-        raise Skipped("kubectl is not installed, and renders the manifests")
-    directory = world.workspace.directory / "roles"
-    directory.mkdir(exist_ok=True)
-    components = [path.parent for path in sorted(COMPONENTS.glob("*/kustomization.yaml"))]
-    # Paths must be relative to it.
-    agent = os.path.relpath(AGENT, directory)
-    lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "resources:", f"- {agent}"]
-    if components:
-        lines += ["components:", *(f"- {agent}/components/{path.name}" for path in components)]
-    (directory / "kustomization.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return world.cluster.kubectl("kustomize", str(directory))
+    return rendered_with(world, AGENT, [path.parent for path in sorted(COMPONENTS.glob("*/kustomization.yaml"))])
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 import DevCluster
-import KubernetesAPI
+package import KubernetesAPI
 import Logging
-import TestSupport
 
 /// An embedded API server for the length of a test.
-enum TestCluster {
-    static func run(_ body: (KubernetesClient) async throws -> Void) async throws {
+package enum TestCluster {
+    package static func run(_ body: (KubernetesClient) async throws -> Void) async throws {
         let cluster = try await DevCluster.start()
         do {
             let client = try KubernetesClient(
@@ -13,7 +12,7 @@ enum TestCluster {
                     server: ServerAddress(isTLS: true, host: "127.0.0.1", port: cluster.port),
                     certificateAuthority: Array(cluster.certificateAuthorityPEM.utf8),
                     credentials: .token(cluster.token)),
-                logger: .silent, userAgent: "pipeops-agent-tests")
+                logger: .silent, userAgent: "tests")
             try await withClient(client, body)
         } catch {
             try await cluster.shutDown()
