@@ -70,7 +70,9 @@ package enum EdgeGatewayProgram {
                 logger: logger),
             OperationsListener(
                 host: settings.adminListen.host, port: settings.adminListen.port, metrics: metrics,
-                readiness: { readiness.reasons + sources.reasons + drain.reasons }, group: group, logger: logger),
+                readiness: { readiness.reasons + sources.reasons + drain.reasons },
+                routes: AdminPages(cache: cache, store: store, tunnels: tunnels, instance: settings.instanceID).routes,
+                group: group, logger: logger),
             TrafficService(
                 tunnels: TunnelServer(
                     configuration: .init(
@@ -102,6 +104,8 @@ package enum EdgeGatewayProgram {
         // The drain itself ends within the grace time; this is for what hangs.
         configuration.maximumGracefulShutdownDuration = settings.shutdownGrace + .seconds(1)
         configuration.maximumCancellationDuration = .seconds(3)
+        // Where the time to end is over, requests end after the service that writes their lines.
+        defer { accessLog.writeAll() }
         try await ServiceGroup(configuration: configuration).run()
         logger.info("Stopped pipeops-gateway")
     }

@@ -33,6 +33,12 @@ struct PrefixIndex<Value: Sendable>: Sendable {
 
     @inlinable
     func longest(of path: UnsafeRawBufferPointer) -> Value? {
+        place(ofLongest: path).map { entries[$0].value }
+    }
+
+    /// The place in `entries` of the one that wins.
+    @inlinable
+    func place(ofLongest path: UnsafeRawBufferPointer) -> Int? {
         var low = 0
         var high = entries.count
         // How many bytes the path begins with that the entry before `low` begins with too.
@@ -51,7 +57,7 @@ struct PrefixIndex<Value: Sendable>: Sendable {
         while index >= 0 {
             let length = entries[index].path.count
             if length <= common, length == path.count || path[length] == UInt8(ascii: "/") {
-                return entries[index].value
+                return index
             }
             index = entries[index].parent
         }

@@ -31,12 +31,17 @@ package struct RouteTable<Value: Sendable>: Sendable {
         // A wildcard is a rule, not a name anybody may ask for.
         guard host.utf8.first != UInt8(ascii: "*") else { return .noSuchHost }
         if let routes = hosts[host] { return routes.lookup(path: path) }
-        if let dot = host.utf8.firstIndex(of: UInt8(ascii: ".")), dot != host.startIndex,
-            let routes = hosts["*" + host[dot...]]
-        {
+        if let wildcard = Self.wildcard(covering: host), let routes = hosts[wildcard] {
             return routes.lookup(path: path)
         }
         return .noSuchHost
+    }
+
+    /// The wildcard that covers a name, whether there are routes under it or not.
+    @inlinable
+    static func wildcard(covering host: String) -> String? {
+        guard let dot = host.utf8.firstIndex(of: UInt8(ascii: ".")), dot != host.startIndex else { return nil }
+        return "*" + host[dot...]
     }
 }
 

@@ -1,7 +1,7 @@
 /// Finds what a person probably meant.
-enum NearestName {
+package enum NearestName {
     /// The candidate with the smallest edit distance, if it is near enough to be a slip of the hand.
-    static func to(_ name: String, among candidates: some Sequence<String>) -> String? {
+    package static func to(_ name: String, among candidates: some Sequence<String>) -> String? {
         let source = Array(name.lowercased().map { $0 == "_" ? "-" : $0 })
         let nearest = candidates.map { (distance(source, Array($0)), $0) }.min { $0 < $1 }
         guard let (distance, candidate) = nearest else { return nil }

@@ -45,7 +45,19 @@ final class OperationsHandler: ChannelInboundHandler {
     }
 
     private func respond(to request: HTTPRequestHead, context: ChannelHandlerContext) {
-        let answer = router.answer(method: request.method, target: request.uri)
+        switch router.reply(method: request.method, target: request.uri) {
+        case .now(let answer): write(answer, to: request, context: context)
+        case .later(let work):
+            // Requests that come meanwhile wait for their turn in the pipeline.
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            context.eventLoop.makeFutureWithTask { await work() }.whenSuccess { answer in
+                let (handler, context) = bound.value
+                if context.channel.isActive { handler.write(answer, to: request, context: context) }
+            }
+        }
+    }
+
+    private func write(_ answer: OperationsRouter.Answer, to request: HTTPRequestHead, context: ChannelHandlerContext) {
         var headers: HTTPHeaders = [
             "content-type": answer.contentType, "content-length": String(answer.body.count),
             "cache-control": "no-store",

@@ -4,12 +4,24 @@ import NIOHTTP1
 package struct OperationsRoute: Sendable {
     /// Absolute, without query, compared byte for byte.
     package var path: String
-    /// Returns a JSON document. Called on an event loop: reads a snapshot, waits for nothing.
-    package var body: @Sendable () -> [UInt8]
+    /// Called in a task of its own, so that it may take its time.
+    package var answer: @Sendable (OperationsQuery) async -> OperationsAnswer
 
-    package init(_ path: String, body: @escaping @Sendable () -> [UInt8]) {
+    package init(_ path: String, answer: @escaping @Sendable (OperationsQuery) async -> OperationsAnswer) {
         self.path = path
-        self.body = body
+        self.answer = answer
+    }
+}
+
+/// A JSON document of a further page.
+package struct OperationsAnswer: Sendable {
+    /// The status code.
+    package var status: Int
+    package var json: [UInt8]
+
+    package init(status: Int = 200, json: [UInt8]) {
+        self.status = status
+        self.json = json
     }
 }
 
@@ -37,11 +49,25 @@ struct OperationsRouter: Sendable {
     var readiness: @Sendable () -> [String]
     var routes: [OperationsRoute]
 
-    func answer(method: HTTPMethod, target: String) -> Answer {
+    /// What is answered at once, or takes its time.
+    enum Reply {
+        case now(Answer)
+        case later(@Sendable () async -> Answer)
+    }
+
+    func reply(method: HTTPMethod, target: String) -> Reply {
         let path = target.prefix { $0 != "?" }
-        guard let answer = page(path) else { return Answer(.notFound, "no page \(path)\n") }
-        guard method == .GET || method == .HEAD else { return Answer(.methodNotAllowed, "read only\n") }
-        return answer()
+        let route = routes.first { $0.path == path }
+        let page = page(path)
+        guard route != nil || page != nil else { return .now(Answer(.notFound, "no page \(path)\n")) }
+        guard method == .GET || method == .HEAD else { return .now(Answer(.methodNotAllowed, "read only\n")) }
+        if let page { return .now(page()) }
+        let query = OperationsQuery(target.utf8.count > path.utf8.count ? target.dropFirst(path.count + 1) : "")
+        return .later {
+            guard let answer = await route?.answer(query) else { return Answer(.notFound, "no page\n") }
+            return Answer(
+                HTTPResponseStatus(statusCode: answer.status), contentType: "application/json", body: answer.json)
+        }
     }
 
     private func page(_ path: Substring) -> (() -> Answer)? {
@@ -58,9 +84,7 @@ struct OperationsRouter: Sendable {
             return {
                 Answer(.ok, contentType: PrometheusText.contentType, body: Array(metrics.exposition().utf8))
             }
-        default:
-            guard let route = routes.first(where: { $0.path == path }) else { return nil }
-            return { Answer(.ok, contentType: "application/json", body: route.body()) }
+        default: return nil
         }
     }
 }

@@ -66,6 +66,22 @@ struct AccessLogTests {
         #expect(line["failure_detail"] as? String == "10.0.0.1:80: refused")
     }
 
+    @Test("a request that ends after the log's service has is not lost")
+    func late() async throws {
+        let lines = Lines()
+        let log = AccessLog(
+            lines: AccessLog.lines(format: .json, output: LogOutput { line in lines.bytes.withLock { $0 += line } }))
+        let running = Task { try await log.run() }
+        running.cancel()
+        try? await running.value
+        log.record(
+            AccessRecord(
+                cluster: "a", host: "x", path: "/late", method: "GET", status: 200, duration: .zero, client: "c"))
+        #expect(lines.objects.isEmpty)
+        log.writeAll()
+        #expect(lines.objects.first?["path"] as? String == "/late")
+    }
+
     @Test("many requests are written in few pieces, each with its own line")
     func together() async throws {
         let pieces = Mutex<[Int]>([])

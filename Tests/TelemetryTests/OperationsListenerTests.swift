@@ -14,7 +14,7 @@ struct OperationsListenerTests {
     func pages() async throws {
         let registry = PrometheusRegistry()
         Counter(label: "c_total", dimensions: [], factory: registry).increment()
-        let routes = [OperationsRoute("/routes") { Array(#"{"routes":[]}"#.utf8) }]
+        let routes = [OperationsRoute("/routes") { _ in OperationsAnswer(json: Array(#"{"routes":[]}"#.utf8)) }]
         try await withListener(metrics: registry, routes: routes) { address in
             let health = try await get("/healthz?verbose", from: address)
             #expect(health.hasPrefix("HTTP/1.1 200 OK\r\n"))

@@ -43,19 +43,22 @@ package struct AccessLog: Service {
 
     private final class Pending: Sendable {
         let records = Mutex<[AccessRecord]>([])
+        /// Whoever holds it writes.
+        let writer: Mutex<Writer>
+
+        init(lines: LogLineBatch?) { writer = Mutex(Writer(lines: lines)) }
     }
 
-    private let pending = Pending()
+    private let pending: Pending
     /// Yields when there is something to write after there was nothing.
     private let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
     private let lost = Counter(label: "gateway_access_log_dropped_total")
-    private let lines: LogLineBatch?
 
     /// - Parameter lines: where lines are written; `nil` only counts.
     package init(lines: LogLineBatch?) {
         (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        self.lines = lines
+        pending = Pending(lines: lines)
     }
 
     /// The lines of the access log.
@@ -77,16 +80,19 @@ package struct AccessLog: Service {
     }
 
     package func run() async throws {
-        var writer = await cancelWhenGracefulShutdown {
-            var writer = Writer(lines: lines)
+        await cancelWhenGracefulShutdown {
             for await _ in signals {
                 try? await Task.sleep(for: Self.gatheringTime)
-                writer.write(take())
+                writeAll()
             }
-            return writer
         }
-        // What was recorded before the end is written.
-        writer.write(take())
+        writeAll()
+    }
+
+    /// Writes what is left. To be called once more when all that records has ended: a request may end after `run` has,
+    /// where its time to end was over.
+    package func writeAll() {
+        pending.writer.withLock { $0.write(take()) }
     }
 
     private func take() -> [AccessRecord] {

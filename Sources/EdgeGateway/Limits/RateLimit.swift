@@ -28,6 +28,16 @@ package enum RateLimit: Hashable, Sendable {
     }
 }
 
+extension RateLimit: CustomStringConvertible {
+    /// As settings spell it.
+    package var description: String {
+        switch self {
+        case .off: "off"
+        case .requests(let rate, let burst): "\(rate):\(burst)"
+        }
+    }
+}
+
 /// The limits of all clusters.
 package struct RateLimits: Hashable, Sendable {
     package var standard: RateLimit

@@ -141,6 +141,16 @@ package struct HostnameClaims {
         return (gone, result)
     }
 
+    /// The names that are served, each with its owner.
+    var ownedNames: [(host: Hostname, cluster: String)] { owners.map { (host: $0.key, cluster: $0.value) } }
+
+    /// The routes that serve a host, in their order; none where it is not served.
+    func entries(of host: Hostname) -> [Entry] {
+        guard let owner = owners[host] else { return [] }
+        let routes = (keys[owner]?[host] ?? []).compactMap { clusters[owner]?.advertised[$0] }
+        return routes.sorted(by: Route.inOrder).map { Entry(cluster: owner, route: $0) }
+    }
+
     private mutating func nextChange() -> Change {
         lastSequence += 1
         return Change(sequence: lastSequence)
@@ -232,10 +242,10 @@ package struct HostnameClaims {
     /// Releases names without routes and builds the documents of the hosts that changed.
     private mutating func settle(_ touched: Set<Hostname>, _ result: inout Change) {
         for host in touched {
-            guard let owner = owners[host] else { continue }
-            let routes = (keys[owner]?[host] ?? []).compactMap { clusters[owner]?.advertised[$0] }
-            result.hosts[host] = routes.sorted(by: Route.inOrder).map { Entry(cluster: owner, route: $0) }
-            if routes.isEmpty {
+            guard owners[host] != nil else { continue }
+            let entries = entries(of: host)
+            result.hosts[host] = entries
+            if entries.isEmpty {
                 owners[host] = nil
                 result.contenders.formUnion(claimants[host] ?? [])
             }

@@ -17,6 +17,20 @@ package struct ServedRoute: Sendable {
     /// The longest body of a request in bytes: the gateway's limit, or the annotation `gateway.pipeops.io/max-body-size`
     /// where that is lower.
     package var maxBodySize: Int
+    /// The route itself, for whoever asks why; a reference, so that a look-up copies no more than that.
+    let origin: Origin
+
+    /// What the cluster advertised.
+    final class Origin: Sendable {
+        let route: Route
+        /// The route's own limit; `nil` where it has none.
+        let limit: RateLimit?
+
+        init(_ route: Route, limit: RateLimit?) {
+            self.route = route
+            self.limit = limit
+        }
+    }
 
     init(_ entry: HostnameClaims.Entry, defaults: RouteDefaults) {
         cluster = entry.cluster
@@ -25,7 +39,8 @@ package struct ServedRoute: Sendable {
         strippedRequestFields = Set(
             names.split { $0 == "," || $0 == " " }.map { FieldKind.folded(String($0)) }
                 .filter { $0 != "content-length" && $0 != "transfer-encoding" })
-        limiter = annotations["gateway.pipeops.io/rate-limit"].flatMap { RateLimit($0) }.flatMap { RouteLimiter($0) }
+        origin = Origin(entry.route, limit: annotations["gateway.pipeops.io/rate-limit"].flatMap { RateLimit($0) })
+        limiter = origin.limit.flatMap { RouteLimiter($0) }
         maxBodySize = min(
             defaults.maxBodySize ?? .max,
             annotations["gateway.pipeops.io/max-body-size"].flatMap { BodySize($0)?.bytes } ?? .max)
@@ -77,6 +92,11 @@ package final class RouteCache: Sendable {
     /// - Parameter host: as `RequestHost.normalize` returns it.
     package func lookup(host: String, path: some StringProtocol) -> RouteLookup<ServedRoute> {
         state.withLock { $0.table.lookup(host: host, path: path) }
+    }
+
+    /// What `lookup` looked at, and why it found what it did.
+    func explain(host: String, path: some StringProtocol) -> [RouteCandidate<ServedRoute>] {
+        state.withLock { $0.table.explain(host: host, path: path) }
     }
 
     /// Puts the hosts of a change in place, unless a later change has been there before: one cluster's release of a

@@ -19,6 +19,10 @@ package protocol RouteStore: Sendable {
     func expire() async throws -> (clusters: [String], change: HostnameClaims.Change)
     /// Routes of a cluster that are served now.
     func activeRouteCount(of cluster: String) async throws -> Int
+    /// The routes served now, a page of them.
+    func routes(_ query: RouteQuery) async throws -> RoutePage
+    /// The host names served now, in no order.
+    func hostNames() async throws -> [Hostname]
 }
 
 /// The routes of one gateway that shares them with no other; they are gone when it ends, and every agent sends its own
@@ -56,4 +60,12 @@ package final class InMemoryRouteStore: RouteStore {
     package func activeRouteCount(of cluster: String) -> Int {
         claims.withLock { $0.activeRouteCount(of: cluster) }
     }
+
+    package func routes(_ query: RouteQuery) -> RoutePage {
+        // Only what takes one look at each name holds up those who change them.
+        let hosts = query.hosts(among: claims.withLock { $0.ownedNames })
+        return claims.withLock { claims in query.page(of: hosts) { claims.entries(of: $0) } }
+    }
+
+    package func hostNames() -> [Hostname] { claims.withLock { $0.ownedNames.map(\.host) } }
 }

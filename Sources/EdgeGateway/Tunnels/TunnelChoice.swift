@@ -40,3 +40,35 @@ struct TunnelChoice {
         return near.index
     }
 }
+
+extension TunnelChoice {
+    /// What came of a tunnel, spelled as in answers for people and programs.
+    enum Verdict: String, Hashable, Sendable {
+        case chosen
+        case draining = "it takes no more streams: it is about to end"
+        case full = "it has as many streams as it may"
+        case busier = "another one has fewer streams"
+        case itsTurn = "another one is as little busy, and they take turns"
+    }
+
+    /// What each of a cluster's tunnels would be to the next request.
+    static func explain<ID>(_ tunnels: [(id: ID, candidate: Candidate)]) -> [(ID, Candidate, Verdict)] {
+        var choice = TunnelChoice()
+        for (index, tunnel) in tunnels.enumerated() { choice.consider(index, tunnel.candidate) }
+        let chosen = choice.chosen
+        return tunnels.enumerated().map { index, tunnel in
+            let candidate = tunnel.candidate
+            let verdict: Verdict
+            if index == chosen {
+                verdict = .chosen
+            } else if !candidate.takesStreams {
+                verdict = .draining
+            } else if candidate.openStreams >= candidate.maxStreams {
+                verdict = .full
+            } else {
+                verdict = candidate.openStreams == chosen.map { tunnels[$0].candidate.openStreams } ? .itsTurn : .busier
+            }
+            return (tunnel.id, candidate, verdict)
+        }
+    }
+}

@@ -54,6 +54,8 @@ package final class TunnelRegistry: Sendable {
     private static let leastGone = 5000
 
     private let state = Mutex(State())
+    /// Those that are not in the rotation, too.
+    package let open = OpenTunnels()
 
     package init() {}
 
@@ -105,6 +107,24 @@ package final class TunnelRegistry: Sendable {
             return .tunnel(all[chosen])
         }
     }
+
+    /// How `choose` sees the cluster's tunnels now, seen from none of their event loops; takes nothing, counts nothing.
+    func candidates(for cluster: String) -> [(id: String, candidate: TunnelChoice.Candidate)] {
+        state.withLock { state in
+            (state.clusters[cluster]?.tunnels ?? []).map { connected in
+                let vitals = connected.tunnel.vitals
+                return (
+                    connected.id,
+                    .init(
+                        openStreams: vitals.openStreams, maxStreams: vitals.maxStreams,
+                        takesStreams: vitals.takesStreams, isNear: false)
+                )
+            }
+        }
+    }
+
+    /// How many requests the cluster may have.
+    func limit(of cluster: String) -> RateLimit { state.withLock { $0.limits[cluster] } }
 
     /// Any tunnel of the cluster.
     package func first(of cluster: String) -> ConnectedTunnel? {

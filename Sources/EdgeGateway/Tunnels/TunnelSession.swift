@@ -96,6 +96,7 @@ final class TunnelSession: TunnelObserver {
 
     func tunnelClosed(_ reason: TunnelCloseReason) {
         tunnels.remove(id, of: cluster)
+        tunnels.open.remove(id, of: cluster, reason)
         metrics.ended(id, of: cluster, reason)
         if case .unresponsive = reason {
             logger.warning("Tunnel canary failed", metadata: ["reason": "\(reason)"])
@@ -168,6 +169,11 @@ final class TunnelSession: TunnelObserver {
                 old.tunnel.drainAndClose(within: Self.supersededGrace)
             }
             metrics.established(id, of: cluster, tunnel.vitals)
+            tunnels.open.add(
+                OpenTunnel(
+                    id: id, cluster: cluster, agentID: hello.agentID, agentVersion: hello.agentVersion,
+                    number: hello.tunnel, address: tunnel.channel.remoteAddress.map(\.shown) ?? "", since: .now(),
+                    vitals: tunnel.vitals))
             warmUp.connected(cluster)
             if let interval = identity.canaryIntervalMilliseconds {
                 tunnel.startCanaries(every: .milliseconds(Int64(interval)), timeout: canaryTimeout)
@@ -181,6 +187,7 @@ final class TunnelSession: TunnelObserver {
             // It may have ended meanwhile: then nobody else takes it out of the rotation.
             if !tunnel.channel.isActive {
                 tunnels.remove(id, of: cluster)
+                tunnels.open.remove(id, of: cluster, .disconnected)
                 metrics.ended(id, of: cluster, .disconnected)
             }
         case .apply(let change):
