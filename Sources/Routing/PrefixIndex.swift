@@ -80,7 +80,8 @@ struct PrefixIndex<Value: Sendable>: Sendable {
         }
     }
 
-    private static func covers(_ prefix: [UInt8], _ other: [UInt8]) -> Bool {
-        prefix.count < other.count && other[prefix.count] == UInt8(ascii: "/") && other.starts(with: prefix)
+    /// Whether a path is a prefix or goes on behind it with a slash.
+    static func covers(_ prefix: [UInt8], _ path: [UInt8]) -> Bool {
+        path.starts(with: prefix) && (prefix.count == path.count || path[prefix.count] == UInt8(ascii: "/"))
     }
 }

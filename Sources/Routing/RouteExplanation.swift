@@ -68,7 +68,7 @@ extension HostRoutes {
             let verdict: RouteCandidate<Value>.Verdict
             if index == winner {
                 verdict = .chosen
-            } else if bytes.withUnsafeBytes({ PathMatch.isPrefix(prefix.path, of: $0) }) {
+            } else if PrefixIndex<Value>.covers(prefix.path, bytes) {
                 verdict = isExact ? .exactPathWins : .longerPrefixWins
             } else {
                 verdict = bytes.starts(with: prefix.path) ? .segmentDiffers : .prefixDiffers
