@@ -42,7 +42,9 @@ package enum EdgeGatewayProgram {
         let store = InMemoryRouteStore(gatewayDomain: settings.gatewayDomain, timeToLive: settings.routeTTL)
         let registry = RouteRegistry(store: store, cache: cache, tunnels: tunnels, logger: logger)
         let authenticated = AuthenticatedTunnels(registry: registry)
-        let accessLog = AccessLog(lines: settings.logLevel <= .info ? AccessLog.lines(format: settings.logFormat) : nil)
+        let accessLog = AccessLog(
+            lines: settings.accessLog && settings.logLevel <= .info ? AccessLog.lines(format: settings.logFormat) : nil,
+            share: settings.accessLogShare)
         let flow = FlowLimits(memory: settings.tunnelMemory)
 
         let readiness = ListenerReadiness(
@@ -92,7 +94,8 @@ package enum EdgeGatewayProgram {
                 front: FrontDoor(
                     listen: settings.listen, tls: frontTLS,
                     redirect: settings.redirectPort.map(HTTPSRedirect.init(port:)), cache: cache, tunnels: tunnels,
-                    policy: ForwardingPolicy(strippedRequestFields: Set(settings.stripRequestHeaders)),
+                    policy: ForwardingPolicy(
+                        strippedRequestFields: Set(settings.stripRequestHeaders), traces: settings.traceContext),
                     trustedProxies: settings.trustedProxies, proxyProtocolFrom: settings.proxyProtocolFrom,
                     limits: limits(settings, logger), accessLog: accessLog, drain: drain, reusePort: settings.reusePort,
                     opens: { await warmUp.wait() }, group: group, logger: logger,

@@ -1,3 +1,4 @@
+package import HTTPExchange
 package import Logging
 package import Routing
 package import Settings
@@ -68,6 +69,9 @@ package struct GatewaySettings: Sendable {
         case maxHeaderCount = "max-header-count"
         case maxBodySize = "max-body-size"
         case stripRequestHeaders = "strip-request-headers"
+        case traceContext = "trace-context"
+        case accessLog = "access-log"
+        case accessLogSample = "access-log-sample"
         case shutdownGrace = "shutdown-grace"
         case reusePort = "reuse-port"
         case warmUp = "warm-up"
@@ -120,6 +124,12 @@ package struct GatewaySettings: Sendable {
     package var frontLimits: FrontLimits
     /// Names of fields, in lower case, that are removed from requests.
     package var stripRequestHeaders: [String]
+    /// What becomes of requests that belong to no trace.
+    package var traceContext: TracePolicy
+    /// Whether each request has a line in the log.
+    package var accessLog: Bool
+    /// Of a thousand requests without failure so many have one.
+    package var accessLogShare: Int
     /// How long open exchanges may take to end after SIGTERM.
     package var shutdownGrace: Duration
     /// Whether another gateway process may listen on the same ports, so that one can take over from the other.
@@ -169,6 +179,12 @@ package struct GatewaySettings: Sendable {
         stripRequestHeaders = try reader.list(
             .stripRequestHeaders, expected: "a field name, and none of host, content-length and transfer-encoding",
             parse: Self.strippableField)
+        traceContext = try reader.choice(.traceContext, default: .pass)
+        accessLog = try reader.bool(.accessLog, default: true)
+        accessLogShare =
+            try reader.value(.accessLogSample, expected: "a share between 0 and 1 with at most three decimals") {
+                Self.thousandths($0)
+            } ?? 1000
         shutdownGrace = try reader.duration(.shutdownGrace, default: .seconds(30), in: .zero ... .seconds(3600))
         reusePort = try reader.bool(.reusePort, default: false)
         warmUp = try reader.duration(.warmUp, default: .zero, in: .zero ... .seconds(600))
@@ -212,6 +228,14 @@ package struct GatewaySettings: Sendable {
                 .agentTLSCertificate,
                 expected: "the path of a PEM file, together with agent-tls-key; or set agent-plaintext")
         }
+    }
+
+    /// Reads `0.1` as 100.
+    private static func thousandths(_ text: String) -> Int? {
+        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }), let share = Double(text),
+            (0...1).contains(share), (share * 1000).rounded() / 1000 == share
+        else { return nil }
+        return Int((share * 1000).rounded())
     }
 
     /// A field name (RFC 9110 §5.1) in lower case, unless a request could not be understood without the field.

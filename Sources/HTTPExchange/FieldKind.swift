@@ -18,6 +18,9 @@ package enum FieldKind: Hashable, Sendable {
     case forwarding
     /// `X-Request-Id`, which names the request.
     case requestID
+    /// `traceparent` and `tracestate`, which name the request's place in a trace (W3C Trace Context).
+    case traceParent
+    case traceState
 
     /// By length first: most names are decided without looking at their bytes.
     package init(_ name: UnsafeRawBufferPointer) {
@@ -27,7 +30,11 @@ package enum FieldKind: Hashable, Sendable {
         case 4: self = isNamed("host") ? .host : .other
         case 7: self = isNamed("upgrade") ? .hopByHop : .other
         case 9: self = isNamed("x-real-ip") || isNamed("forwarded") ? .forwarding : .other
-        case 10: self = isNamed("connection") ? .connection : isNamed("keep-alive") ? .hopByHop : .other
+        case 10:
+            self =
+                isNamed("connection")
+                ? .connection : isNamed("keep-alive") ? .hopByHop : isNamed("tracestate") ? .traceState : .other
+        case 11: self = isNamed("traceparent") ? .traceParent : .other
         case 12: self = isNamed("x-request-id") ? .requestID : Self.forwarded(name)
         case 14: self = isNamed("content-length") ? .contentLength : Self.forwarded(name)
         case 15: self = isNamed("x-forwarded-for") ? .forwardedFor : Self.forwarded(name)

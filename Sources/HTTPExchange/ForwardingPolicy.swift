@@ -8,8 +8,10 @@ package import TunnelProtocol
 package struct ForwardingPolicy: Sendable {
     /// Names removed from every request, by the operator's wish; as `FieldKind.folded` returns them.
     package var strippedRequestFields: Set<String>
+    package var traces: TracePolicy
 
-    package init(strippedRequestFields: Set<String> = []) {
+    package init(strippedRequestFields: Set<String> = [], traces: TracePolicy = .pass) {
+        self.traces = traces
         self.strippedRequestFields = Set(strippedRequestFields.map(FieldKind.folded))
     }
 
@@ -21,20 +23,23 @@ package struct ForwardingPolicy: Sendable {
     ///   - scheme: `http` or `https`, of that connection.
     ///   - authority: the `Host` field the client sent.
     ///   - requestID: the request's name; the client's own passes where it stands, any other takes its place.
+    ///   - begunTrace: a trace that begins here, in place of whatever the client says of one.
     ///   - routeStrips: names the route asks to remove, as `FieldKind.folded` returns them.
     package func requestFields(
         _ fields: HeaderFields, client: String, isTrusted: Bool, scheme: String, authority: String,
-        requestID: RequestID, routeStrips: Set<String> = []
+        requestID: RequestID, begunTrace: TraceContext? = nil, routeStrips: Set<String> = []
     ) -> HeaderFields {
         let strips = !strippedRequestFields.isEmpty || !routeStrips.isEmpty
         var result = HopByHop.removed(from: fields) { field, kind in
             if Self.isReplaced(field, kind, isTrusted: isTrusted) { return true }
             if kind == .requestID, !requestID.isClients { return true }
+            if begunTrace != nil, kind == .traceParent || kind == .traceState { return true }
             guard strips else { return false }
             let name = FieldKind.folded(field.nameText)
             return strippedRequestFields.contains(name) || routeStrips.contains(name)
         }
         if !requestID.isClients { result.add(name: "X-Request-Id", value: requestID.text) }
+        if let begunTrace { result.add(name: "traceparent", value: begunTrace.parent) }
         guard isTrusted else {
             result.add(name: "X-Forwarded-For", value: client)
             result.add(name: "X-Forwarded-Proto", value: scheme)

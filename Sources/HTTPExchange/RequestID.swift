@@ -46,11 +46,8 @@ package struct RequestIDSource: Sendable {
         let id = next ?? (.random(in: .min ... .max), .random(in: .min ... .max))
         next = (id.high, id.low &+ 1)
         let text = String(unsafeUninitializedCapacity: 32) { digits in
-            for index in 0..<32 {
-                let half = index < 16 ? id.high : id.low
-                let value = UInt8(truncatingIfNeeded: half >> UInt64(60 - index % 16 * 4) & 0xF)
-                digits[index] = value < 10 ? 0x30 + value : 0x57 + value
-            }
+            HexDigits.write(id.high, to: digits, at: 0)
+            HexDigits.write(id.low, to: digits, at: 16)
             return 32
         }
         return RequestID(text: text, isClients: false)

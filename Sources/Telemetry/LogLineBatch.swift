@@ -56,10 +56,10 @@ package struct LogLineBatch: Sendable {
         appendDecimal(value)
     }
 
-    /// A number of milliseconds with three decimals.
-    package mutating func add(_ name: StaticString, microseconds: Int64) {
+    /// A number with three decimals.
+    package mutating func add(_ name: StaticString, thousandths: Int64) {
         addName(name)
-        let value = Int(max(0, microseconds))
+        let value = Int(max(0, thousandths))
         appendDecimal(value / 1000)
         bytes.append(UInt8(ascii: "."))
         let rest = value % 1000

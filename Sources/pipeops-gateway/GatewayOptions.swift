@@ -106,6 +106,16 @@ struct FrontOptions: ParsableArguments {
     @Option(
         help: .init(
             """
+            What becomes of requests without a sound traceparent: pass them on as they are, or begin a trace that is \
+            sampled or unsampled, which overrides what the applications choose. Default: pass. \
+            [PIPEOPS_GATEWAY_TRACE_CONTEXT]
+            """,
+            valueName: "policy"))
+    var traceContext: String?
+
+    @Option(
+        help: .init(
+            """
             The domain under which each cluster has names of its own. Default: gateway.pipeops.io. \
             [PIPEOPS_GATEWAY_GATEWAY_DOMAIN]
             """,
@@ -317,7 +327,8 @@ struct OperationOptions: ParsableArguments {
     @Option(
         help: .init(
             """
-            Where /metrics, /healthz and /readyz are served, without authentication. Default: 127.0.0.1:8082. \
+            Where /metrics, /healthz, /readyz, /-/routes, /-/tunnels and /-/explain are served, without \
+            authentication. Default: 127.0.0.1:8082. \
             [PIPEOPS_GATEWAY_ADMIN_LISTEN]
             """,
             valueName: "host:port"))
@@ -331,6 +342,22 @@ struct OperationOptions: ParsableArguments {
             """,
             valueName: "name"))
     var instanceID: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            "Whether each request has a line in the log, at level info. Default: yes. [PIPEOPS_GATEWAY_ACCESS_LOG]"
+    )
+    var accessLog: Bool?
+
+    @Option(
+        help: .init(
+            """
+            The share of requests that have a line in the log, between 0 and 1, such as 0.1; those that failed, or were \
+            answered with 5xx, always have one. Default: 1. [PIPEOPS_GATEWAY_ACCESS_LOG_SAMPLE]
+            """,
+            valueName: "share"))
+    var accessLogSample: String?
 
     @Option(
         help: .init(
@@ -401,6 +428,9 @@ extension GatewayCommand {
         case .maxHeaderCount: clients.maxHeaderCount
         case .maxBodySize: clients.maxBodySize
         case .stripRequestHeaders: Self.joined(front.stripRequestHeaders)
+        case .traceContext: front.traceContext
+        case .accessLog: operation.accessLog.map(\.description)
+        case .accessLogSample: operation.accessLogSample
         case .shutdownGrace: limits.shutdownGrace
         case .reusePort: limits.reusePort.map(\.description)
         case .warmUp: limits.warmUp

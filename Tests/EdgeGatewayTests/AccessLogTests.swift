@@ -82,6 +82,34 @@ struct AccessLogTests {
         #expect(lines.objects.first?["path"] as? String == "/late")
     }
 
+    @Test("of many requests a share is written, which says so, and every failure")
+    func sampled() {
+        let lines = Lines()
+        let log = AccessLog(
+            lines: AccessLog.lines(format: .json, output: LogOutput { line in lines.bytes.withLock { $0 += line } }),
+            share: 100)
+        func record(_ status: UInt16, failure: String? = nil) -> AccessRecord {
+            var record = AccessRecord(
+                cluster: "a", host: "x", path: "/", method: "GET", status: status, duration: .zero, client: "c")
+            record.failure = failure
+            return record
+        }
+        for _ in 0..<5000 { log.record(record(200)) }
+        for _ in 0..<20 {
+            log.record(record(503))
+            log.record(record(499, failure: "client_closed"))
+        }
+        log.writeAll()
+        let objects = lines.objects
+        let good = objects.filter { $0["status"] as? Int == 200 }
+        // 500 by chance: it is less likely than 1 in 10^15 to be off by so much.
+        #expect((300...700).contains(good.count))
+        #expect(good.allSatisfy { $0["sample"] as? Double == 0.1 })
+        let failed = objects.filter { $0["status"] as? Int != 200 }
+        #expect(failed.count == 40)
+        #expect(failed.allSatisfy { $0["sample"] as? Double == 1 })
+    }
+
     @Test("many requests are written in few pieces, each with its own line")
     func together() async throws {
         let pieces = Mutex<[Int]>([])

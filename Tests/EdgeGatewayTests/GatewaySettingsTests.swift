@@ -44,6 +44,9 @@ struct GatewaySettingsTests {
         #expect(settings.stripRequestHeaders.isEmpty)
         #expect(settings.shutdownGrace == .seconds(30))
         #expect(settings.reusePort == false)
+        #expect(settings.traceContext == .pass)
+        #expect(settings.accessLog)
+        #expect(settings.accessLogShare == 1000)
         #expect(settings.warmUp == .zero)
         #expect(!settings.instanceID.isEmpty)
         #expect(settings.logFormat == .json)
@@ -189,6 +192,9 @@ struct GatewaySettingsTests {
             (.rateLimit, "fast"), (.rateLimit, "0"),
             (.trustedProxies, "10.0.0.1/8"), (.stripRequestHeaders, "host"), (.stripRequestHeaders, "a b"),
             (.canaryInterval, "50ms"), (.canaryInterval, "5"), (.warmUp, "1h"), (.reusePort, "perhaps"),
+            (.traceContext, "on"),
+            (.accessLog, "maybe"), (.accessLogSample, "1.1"), (.accessLogSample, "0.0001"), (.accessLogSample, "-0"),
+            (.accessLogSample, "1e-1"),
             (.shutdownGrace, "x"), (.instanceID, "a b"), (.logFormat, "xml"), (.logLevel, "loud"),
         ] as [(GatewaySettings.Name, String)])
     func badValues(name: GatewaySettings.Name, value: String) {

@@ -14,7 +14,7 @@ struct FieldKindTests {
         ("Upgrade", .hopByHop), ("Proxy-Authenticate", .hopByHop), ("Proxy-Authorization", .hopByHop),
         ("X-Forwarded-For", .forwardedFor), ("X-Forwarded-Proto", .forwardedProto),
         ("X-Forwarded-Host", .forwardedHost), ("Forwarded", .forwarding), ("X-Real-IP", .forwarding),
-        ("X-Request-Id", .requestID),
+        ("X-Request-Id", .requestID), ("Traceparent", .traceParent), ("tracestate", .traceState),
         ("X-Forwarded-Port", .forwarding), ("X-Forwarded-Server", .forwarding), ("X-Forwarded-Ssl", .forwarding),
         ("X-Forwarded-By", .forwarding), ("X-Forwarded-", .forwarding), ("X-Forwarded-Client-Cert", .forwarding),
         ("X-Forwarded-Scheme", .forwarding), ("X-Forwarded-Prefix1", .forwarding), ("X-Forwarded-Fox", .forwarding),

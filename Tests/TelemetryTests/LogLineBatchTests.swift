@@ -55,7 +55,7 @@ struct LogLineBatchTests {
         let capture = LogCapture()
         var batch = batch(capture, .json)
         batch.begin(at: fixedTime)
-        batch.add("duration_ms", microseconds: microseconds)
+        batch.add("duration_ms", thousandths: microseconds)
         batch.end()
         batch.write()
         #expect(capture.lines.first?.hasSuffix(#","duration_ms":\#(expected)}"# + "\n") == true)

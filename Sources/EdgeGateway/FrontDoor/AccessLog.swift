@@ -25,6 +25,8 @@ package struct AccessRecord: Sendable {
     package var tunnel: String?
     /// `X-Request-Id`, as the application saw it.
     package var requestID = ""
+    /// The trace it belongs to (W3C Trace Context), where it belongs to one.
+    package var traceID: String?
     /// When the request was over.
     var time = LogTimestamp(milliseconds: 0)
 }
@@ -46,7 +48,7 @@ package struct AccessLog: Service {
         /// Whoever holds it writes.
         let writer: Mutex<Writer>
 
-        init(lines: LogLineBatch?) { writer = Mutex(Writer(lines: lines)) }
+        init(lines: LogLineBatch?, share: Int) { writer = Mutex(Writer(lines: lines, share: share)) }
     }
 
     private let pending: Pending
@@ -55,10 +57,12 @@ package struct AccessLog: Service {
     private let signal: AsyncStream<Void>.Continuation
     private let lost = Counter(label: "gateway_access_log_dropped_total")
 
-    /// - Parameter lines: where lines are written; `nil` only counts.
-    package init(lines: LogLineBatch?) {
+    /// - Parameters:
+    ///   - lines: where lines are written; `nil` only counts.
+    ///   - share: of a thousand requests that came to their end without failure so many have a line, chosen by chance.
+    package init(lines: LogLineBatch?, share: Int = 1000) {
         (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        pending = Pending(lines: lines)
+        pending = Pending(lines: lines, share: share)
     }
 
     /// The lines of the access log.
@@ -106,6 +110,8 @@ package struct AccessLog: Service {
 
     private struct Writer: Sendable {
         var lines: LogLineBatch?
+        /// Of a thousand requests without failure so many are written.
+        let share: Int
         /// Series that were used before: looking one up by its labels takes longer than counting.
         var series: [String: ClusterSeries] = [:]
 
@@ -128,19 +134,24 @@ package struct AccessLog: Service {
 
         private mutating func line(_ record: AccessRecord) {
             guard lines != nil else { return }
+            // Who counts lines has to know of how many one stands for all.
+            let share = record.failure != nil || record.status >= 500 ? 1000 : share
+            guard share >= 1000 || Int.random(in: 0..<1000) < share else { return }
             lines?.begin(at: record.time)
             lines?.add("bytes_in", record.bytesIn)
             lines?.add("bytes_out", record.bytesOut)
             lines?.add("client", record.client)
             lines?.add("cluster_uuid", record.cluster ?? "")
-            lines?.add("duration_ms", microseconds: record.duration.nanoseconds / 1000)
+            lines?.add("duration_ms", thousandths: record.duration.nanoseconds / 1000)
             if let failure = record.failure { lines?.add("failure", failure) }
             if let detail = record.failureDetail, !detail.isEmpty { lines?.add("failure_detail", detail) }
             lines?.add("host", record.host)
             lines?.add("method", record.method)
             lines?.add("path", record.path)
             if !record.requestID.isEmpty { lines?.add("request_id", record.requestID) }
+            if self.share < 1000 { lines?.add("sample", thousandths: Int64(share)) }
             lines?.add("status", Int(record.status))
+            if let traceID = record.traceID { lines?.add("trace_id", traceID) }
             if let tunnel = record.tunnel { lines?.add("tunnel", tunnel) }
             lines?.end()
         }

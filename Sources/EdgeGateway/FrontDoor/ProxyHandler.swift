@@ -45,6 +45,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     private var writer = BurstWriter()
     private var exchange: FrontExchange?
     private var requestIDs = RequestIDSource()
+    private var traces = TraceSource()
     private let client: String
     private let isTrusted: Bool
     /// The exchange wants no more of the request for now.
@@ -228,6 +229,12 @@ final class ProxyHandler: ChannelDuplexHandler {
             let target = try RequestTarget(request)
             exchange.record.host = target.host
             exchange.record.path = String(target.path)
+            let trace = TraceContext(request.fields)
+            var begunTrace: TraceContext?
+            if trace == nil, shared.policy.traces != .pass {
+                begunTrace = traces.begin(sampled: shared.policy.traces == .sampled)
+            }
+            exchange.record.traceID = (trace ?? begunTrace)?.traceID
             if let answer = shared.redirect?.answer(to: target, request.fields, isTrusted: isTrusted) {
                 return exchange.received(.head(answer, endStream: true))
             }
@@ -245,7 +252,8 @@ final class ProxyHandler: ChannelDuplexHandler {
             if let length = reader.announcedLength, length > route.maxBodySize { throw .bodyTooLarge }
             let fields = shared.policy.requestFields(
                 request.fields, client: client, isTrusted: isTrusted, scheme: shared.scheme,
-                authority: target.authority, requestID: exchange.requestID, routeStrips: route.strippedRequestFields)
+                authority: target.authority, requestID: exchange.requestID, begunTrace: begunTrace,
+                routeStrips: route.strippedRequestFields)
             exchange.start(
                 RequestHead(
                     method: request.method, authority: target.authority, target: target.target,
