@@ -14,14 +14,14 @@ struct InformationalHeadTests {
         let handler = ProxyHandler(
             shared: ProxyContext(
                 cache: RouteCache(timeouts: .init()), tunnels: TunnelRegistry(), policy: ForwardingPolicy(),
-                trustedProxies: [], accessLog: AccessLog(lines: nil), refusals: RefusalMetrics(), scheme: "http",
+                trustedProxies: [], accessLog: AccessLog(lines: nil), refusals: RefusalMetrics(), redirect: nil,
                 limits: FrontLimits()))
         let channel = EmbeddedChannel(handler: handler)
         channel.isWritable = isWritable
         var ids = RequestIDSource()
         let exchange = FrontExchange(
             HTTP1Request(method: "GET", target: "/", fields: ["Host": "app.test"]), id: ids.make(), hasBody: false,
-            client: "test", handler: handler)
+            upgrade: nil, client: handler)
         for _ in 0..<16 {
             let fields: HeaderFields = ["Link": String(repeating: "x", count: 20_000)]
             exchange.received(.head(ResponseHead(status: 103, fields: fields), endStream: false))

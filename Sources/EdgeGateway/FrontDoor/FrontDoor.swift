@@ -39,7 +39,7 @@ package struct FrontDoor: Service {
         self.tls = tls
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
-            refusals: RefusalMetrics(), scheme: "http", redirect: redirect, limits: limits)
+            refusals: RefusalMetrics(), redirect: redirect, limits: limits)
         self.limits = limits
         self.proxyProtocolFrom = proxyProtocolFrom
         self.drain = drain
@@ -78,14 +78,11 @@ package struct FrontDoor: Service {
                 ProxyHandler(shared: shared, client: client, isDraining: isDraining))
         }
         guard let tls else { return [plain] }
-        var secured = shared
-        secured.scheme = "https"
-        secured.redirect = nil
-        secured.transportSecurity = tls.transportSecurity
+        let secured = ProxyContext(securing: shared, transportSecurity: tls.transportSecurity)
         let counters = FrontHandshake.counters()
         do {
             let encrypted = try await bind(tls.listen, "front-tls", admission, tls.onListening) {
-                [secured] channel, client, isDraining in
+                channel, client, isDraining in
                 try FrontHandshake.install(on: channel, tls, counters: counters) { negotiated, channel in
                     switch negotiated {
                     case .http11:

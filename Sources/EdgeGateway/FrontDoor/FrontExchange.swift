@@ -3,7 +3,7 @@ import NIOCore
 import TunnelProtocol
 import TunnelTransport
 
-/// One request at the gateway: the public connection on one side, a stream of a tunnel on the other.
+/// One request at the gateway: its client on one side, a stream of a tunnel on the other.
 ///
 /// Carries out what `ExchangeStateMachine` decides. A new object for each request, so that an event that comes late
 /// cannot meet the next request of the same connection.
@@ -15,7 +15,7 @@ final class FrontExchange: StreamReceiver {
     var record: AccessRecord
     /// What was sent to the cluster, kept until an answer shows that it was processed.
     private(set) var head: RequestHead?
-    /// The protocol that the client wants to switch to (RFC 9110 §7.8).
+    /// The protocol that the client wants to switch to.
     let upgrade: String?
     let requestID: RequestID
     private let hasRequestBody: Bool
@@ -29,13 +29,10 @@ final class FrontExchange: StreamReceiver {
     var quota: ExceededQuota?
 
     /// Kept alive: events of a tunnel on another event loop may still come when the connection is gone.
-    private let handler: ProxyHandler
-    /// Whether the client understands chunked bodies and keeps connections by default.
-    private let isHTTP11: Bool
-    private var clientKeepsAlive: Bool
+    let client: any FrontClient
+    let shared: ProxyContext
     /// How much of the answer's body is still to come: the agent is not believed.
     private var responseBody: BodyFraming?
-    private var isChunked = false
     private var machine: ExchangeStateMachine
     private var stream: TunnelStream?
     /// The request's body as far as it was sent, to be sent again.
@@ -51,17 +48,18 @@ final class FrontExchange: StreamReceiver {
     private var speaksWebSocket = false
     private var toClient = WebSocketBoundary()
 
-    /// - Parameter hasBody: whether the framing says that a body follows the head.
-    init(_ request: HTTP1Request, id: RequestID, hasBody: Bool, client: String, handler: ProxyHandler) {
-        self.handler = handler
+    /// - Parameters:
+    ///   - hasBody: whether a body follows the head, or may.
+    ///   - upgrade: the protocol that the client wants to switch to.
+    init(_ request: HTTP1Request, id: RequestID, hasBody: Bool, upgrade: String?, client: any FrontClient) {
+        self.client = client
+        shared = client.shared
         requestID = id
         asked = request.fields
-        isHTTP11 = request.version == .http11
-        clientKeepsAlive = request.version.keepsAlive(request.fields)
         hasRequestBody = hasBody
-        // Beside a body nobody could tell its end from where the other protocol begins.
-        upgrade = hasBody ? nil : request.upgrade
-        record = AccessRecord(host: "", path: "", method: request.method, status: 0, duration: .zero, client: client)
+        self.upgrade = upgrade
+        record = AccessRecord(
+            host: "", path: "", method: request.method, status: 0, duration: .zero, client: client.address)
         record.requestID = id.text
         let now = NIODeadline.now()
         started = now
@@ -69,19 +67,11 @@ final class FrontExchange: StreamReceiver {
     }
 
     /// For a request that cannot be read, to be failed at once.
-    init(unreadable error: HTTP1Error, id: RequestID, client: String, handler: ProxyHandler) {
-        self.handler = handler
-        requestID = id
-        isHTTP11 = true
-        clientKeepsAlive = false
-        hasRequestBody = true
-        upgrade = nil
-        record = AccessRecord(host: "", path: "", method: "", status: 0, duration: .zero, client: client)
+    convenience init(unreadable error: HTTP1Error, id: RequestID, client: any FrontClient) {
+        self.init(
+            HTTP1Request(method: "", target: "", fields: [:]), id: id, hasBody: true, upgrade: nil, client: client)
+        asked = nil
         record.failureDetail = "\(error)"
-        record.requestID = id.text
-        let now = NIODeadline.now()
-        started = now
-        machine = ExchangeStateMachine(requestEnded: false, now: now, timeouts: .init())
     }
 
     var deadline: NIODeadline { machine.deadline }
@@ -98,7 +88,7 @@ final class FrontExchange: StreamReceiver {
     var keepsStreamOpen: Bool { hasRequestBody || upgrade != nil }
 
     /// The request is routed.
-    func start(
+    func begin(
         _ head: RequestHead, timeouts: ExchangeStateMachine.Timeouts, maxBodySize: Int,
         trailers: @escaping (HeaderFields) -> HeaderFields
     ) {
@@ -141,8 +131,9 @@ final class FrontExchange: StreamReceiver {
         let action = machine.requestPart(isEnd: true, now: .now())
         guard action != .discard else { return }
         stream?.send(ByteBuffer(), endStream: true)
-        guard action == .forwardAndFinish else { return handler.ensureTimer(by: deadline) }
-        handler.finish(self, reusable: false, requestEnded: true)
+        guard action == .forwardAndFinish else { return client.ensureTimer(by: deadline) }
+        log()
+        client.end(trailers: nil, requestEnded: true)
     }
 
     func clientClosed() {
@@ -157,14 +148,15 @@ final class FrontExchange: StreamReceiver {
             if record.status == 0 { record.status = 499 }
             record.failure = "client_closed"
         }
-        handler.forget(self)
+        log()
+        client.forget()
     }
 
     /// What the client sent last, such as a close frame, still reaches the application.
     private func endUpgrade(hasEnded: Bool) {
         guard let stream else { return }
         if !hasEnded { stream.send(ByteBuffer(), endStream: true) }
-        handler.eventLoop?.scheduleTask(in: Self.upgradeLinger) {
+        client.eventLoop?.scheduleTask(in: Self.upgradeLinger) {
             stream.reset(.cancelled, detail: "the client went away")
         }
     }
@@ -177,7 +169,8 @@ final class FrontExchange: StreamReceiver {
         let hasEnded = machine.requestHasEnded
         _ = machine.clientClosed()
         endUpgrade(hasEnded: hasEnded)
-        handler.forget(self)
+        log()
+        client.forget()
         return true
     }
 
@@ -215,11 +208,8 @@ final class FrontExchange: StreamReceiver {
     func receivedBurst() {
         guard needsFlush else { return }
         needsFlush = false
-        if handler.flush(all: false) { returnCredit() }
+        client.flush()
     }
-
-    /// What waited until the client takes more is with its channel.
-    func flushed() { returnCredit() }
 
     func checkDeadline() { end(machine.checkDeadline(now: .now())) }
 
@@ -234,13 +224,10 @@ final class FrontExchange: StreamReceiver {
         else { return false }
         hasRetried = true
         stream = nil
-        handler.forward(self, cluster: cluster, avoiding: record.tunnel, otherwise: failure)
+        forward(cluster: cluster, avoiding: record.tunnel, otherwise: failure)
+        guard !machine.isOver else { return true }
         finder = .gateway
-        guard !machine.isOver, hasRequestBody else {
-            hold(false)
-            return true
-        }
-        if body.readableBytes > 0 || machine.requestHasEnded {
+        if hasRequestBody, body.readableBytes > 0 || machine.requestHasEnded {
             stream?.send(body, endStream: machine.requestHasEnded)
         }
         // What follows goes behind what was sent again.
@@ -250,7 +237,7 @@ final class FrontExchange: StreamReceiver {
 
     private func hold(_ isHeld: Bool) {
         machine.requestHeld(isHeld)
-        handler.holdRequest(isHeld)
+        client.hold(isHeld)
     }
 
     // MARK: Answering
@@ -261,7 +248,7 @@ final class FrontExchange: StreamReceiver {
         // Neither has a body to be long (RFC 9110 §8.6); who believes a length waits for one.
         let hasNoLength = head.isInformational || head.status == 204
         head.fields = HopByHop.removed(from: answer.fields) { _, kind in hasNoLength && kind == .contentLength }
-        if head.status == 426, let required = UpgradeOffer.required(by: answer.fields) {
+        if head.status == 426, client.knowsUpgrade, let required = UpgradeOffer.required(by: answer.fields) {
             head.fields.add(name: "Connection", value: "upgrade")
             head.fields.add(name: "Upgrade", value: required)
         }
@@ -281,13 +268,7 @@ final class FrontExchange: StreamReceiver {
         case .forward, .forwardAndFinish, .forwardAndCut, .forwardAndHalfClose: break
         }
         if head.isInformational {
-            // HTTP/1.0 does not know them, and nobody has to be told (RFC 9110 §15.2): not a client that does not read.
-            guard isHTTP11, handler.hasRoom(head.fields.byteCount) else { return }
-            handler.gather { output in
-                output.writeHTTP1StatusLine(head.status)
-                output.writeHTTP1Fields(head.fields)
-                output.writeHTTP1HeadEnd()
-            }
+            client.inform(head)
         } else {
             record.status = head.status
             owed += answer.fields.heldBytes
@@ -297,16 +278,22 @@ final class FrontExchange: StreamReceiver {
             replay.giveUp()
             // The protocol that was offered is declined: nothing follows the request.
             if upgrade != nil { stream?.send(ByteBuffer(), endStream: true) }
-            // The rest of the request, if there is one, cannot be told from the next.
-            if case .forwardAndCut = action { clientKeepsAlive = false }
-            // Nor would a client send a body that it was not asked for; it has to be told (RFC 9110 §10.1.1).
-            if waits { clientKeepsAlive = false }
-            write(head, endStream: endStream)
+            secure(&head)
+            // A client would not send a body that it was not asked for, either (RFC 9110 §10.1.1).
+            client.answer(head, endStream: endStream, requestStays: action == .forwardAndCut || waits)
         }
         needsFlush = true
         // The idle timeout may be shorter than what was left of the wait for the head.
-        handler.ensureTimer(by: deadline)
+        client.ensureTimer(by: deadline)
         complete(action, trailers: nil)
+    }
+
+    /// Where the application says so itself, that stands.
+    private func secure(_ head: inout ResponseHead) {
+        guard let value = shared.transportSecurity, !head.fields.contains(name: "Strict-Transport-Security") else {
+            return
+        }
+        head.fields.add(name: "Strict-Transport-Security", value: value)
     }
 
     /// The application takes the other protocol: from here on bytes pass as they are.
@@ -321,21 +308,11 @@ final class FrontExchange: StreamReceiver {
         asked = nil
         replay.giveUp()
         isUpgraded = true
-        clientKeepsAlive = false
         let chosen = UpgradeOffer.text(in: answer.fields) ?? upgrade
         speaksWebSocket = chosen.lowercased() == "websocket"
-        let fields = HopByHop.removed(from: answer.fields)
-        handler.gather { output in
-            output.writeHTTP1StatusLine(101)
-            output.writeHTTP1Field("Connection", "upgrade")
-            output.writeHTTP1Field("Upgrade", chosen)
-            output.writeHTTP1Fields(fields)
-            output.writeHTTP1HeadEnd()
-        }
         needsFlush = true
-        handler.ensureTimer(by: deadline)
-        handler.flush()
-        handler.becomeOpaque()
+        client.ensureTimer(by: deadline)
+        client.switchProtocols(to: chosen, HopByHop.removed(from: answer.fields))
     }
 
     private func respond(_ bytes: ByteBuffer, _ endStream: Bool) {
@@ -355,9 +332,7 @@ final class FrontExchange: StreamReceiver {
             record.bytesOut += size
             owed += size
             if isUpgraded { toClient.pass(bytes) }
-            if isChunked { handler.gather { $0.writeHTTP1ChunkLine(size) } }
-            handler.write(bytes)
-            if isChunked { handler.gather { $0.writeHTTP1HeadEnd() } }
+            client.write(bytes)
             needsFlush = true
         }
         complete(action, trailers: nil)
@@ -380,48 +355,42 @@ final class FrontExchange: StreamReceiver {
     }
 
     private func complete(_ action: ExchangeStateMachine.ResponseAction, trailers: HeaderFields?) {
-        let reusable: Bool
         switch action {
-        case .forwardAndFinish:
-            reusable = clientKeepsAlive
-        case .forwardAndCut:
-            stream?.reset(.cancelled, detail: "answered before the request had ended")
-            reusable = false
+        case .forwardAndFinish: break
+        case .forwardAndCut: stream?.reset(.cancelled, detail: "answered before the request had ended")
         case .forwardAndHalfClose:
             needsFlush = false
-            handler.endOutput()
-            returnCredit()
-            return handler.ensureTimer(by: deadline)
+            client.endOutput()
+            return client.ensureTimer(by: deadline)
         case .forward, .discard, .fail: return
         }
         needsFlush = false
-        if isChunked { handler.gather { $0.writeHTTP1LastChunk(trailers: trailers) } }
-        // Before the next request of the connection may come in.
-        handler.flush()
-        returnCredit()
-        handler.finish(self, reusable: reusable, requestEnded: machine.requestHasEnded || isUpgraded)
+        log()
+        client.end(trailers: trailers, requestEnded: machine.requestHasEnded)
     }
 
-    /// Credit returns to the cluster once the bytes are with the client's socket, or will never be.
-    private func returnCredit() {
-        guard owed > 0 else { return }
-        let size = owed
-        owed = 0
-        guard !handler.isAsGoodAsSent(size) else { return sent(size) }
-        handler.whenSent { [self] in sent(size) }
+    // MARK: Credit
+
+    /// Bytes of the answer written since this was asked last; it waits to hear that they are with the client's socket.
+    func takeOwedCredit() -> Int {
+        defer { owed = 0 }
+        return owed
     }
 
-    private func sent(_ bytes: Int) {
+    /// So many bytes are with the client's socket, or will never be.
+    func sent(_ bytes: Int) {
         machine.progressed(now: .now())
         stream?.consumed(bytes)
     }
+
+    // MARK: Failing
 
     /// Tells a client that speaks WebSocket to come again (RFC 6455 §7.4.1, code 1012 of the IANA registry).
     ///
     /// - Returns: `false` where that cannot be said: in another protocol, within a frame, or behind the last one.
     private func tellRestart() -> Bool {
         guard speaksWebSocket, !machine.isOver, !machine.hasHalfClosed, toClient.isBetweenFrames else { return false }
-        handler.write(WebSocketBoundary.closeFrame(1012))
+        client.write(WebSocketBoundary.closeFrame(1012))
         return true
     }
 
@@ -431,12 +400,14 @@ final class FrontExchange: StreamReceiver {
         if failure == .tunnelLost, tellRestart() {
             _ = machine.serverFailed(failure)
             record.failure = failure.code
-            handler.sayGoodbye(self)
+            log()
+            client.sayGoodbye()
         } else if hasHeardAll {
             // All that the application said is written, and may still be on its way.
             _ = machine.serverFailed(failure)
             record.failure = failure.code
-            handler.finish(self, reusable: false, requestEnded: false)
+            log()
+            client.end(trailers: nil, requestEnded: false)
         } else {
             end(machine.serverFailed(failure))
         }
@@ -459,7 +430,8 @@ final class FrontExchange: StreamReceiver {
         case .abort(let failure):
             record.failure = failure.code
             stream?.reset(.cancelled, detail: failure.code)
-            handler.abort(self)
+            log()
+            client.abort()
         }
     }
 
@@ -470,50 +442,27 @@ final class FrontExchange: StreamReceiver {
         request.host = record.host
         request.requestID = requestID.text
         request.quota = quota
-        if finder == .gateway { handler.refusals.count(failure) }
-        if failure == .clusterOffline { request.offlineSince = record.cluster.flatMap(handler.offlineSince) }
+        if finder == .gateway { shared.refusals.count(failure) }
+        if failure == .clusterOffline, let cluster = record.cluster {
+            request.offlineSince = shared.tunnels.offlineSince(cluster).map { "\($0)" }
+        }
         let answer = FailureAnswer(failure, to: request)
+        var head = ResponseHead(status: answer.status, fields: answer.fields)
+        secure(&head)
+        let body = record.method == "HEAD" ? ByteBuffer() : answer.body
+        let endStream = body.readableBytes == 0
         // What is ambiguous once is not trusted to have ended where it seems to.
-        let reusable = clientKeepsAlive && handler.keepsAlive && machine.requestHasEnded && answer.status != 400
-        handler.gather { output in
-            output.writeHTTP1StatusLine(answer.status)
-            output.writeHTTP1Fields(answer.fields)
-            writeTransportSecurity(beside: answer.fields, to: &output)
-            if !reusable { output.writeHTTP1Field("Connection", "close") }
-            output.writeHTTP1HeadEnd()
-            if record.method != "HEAD" { output.writeImmutableBuffer(answer.body) }
-        }
+        let requestStays = !machine.requestHasEnded || answer.status == 400
+        client.answer(head, endStream: endStream, requestStays: requestStays)
+        if !endStream { client.write(body) }
         needsFlush = false
-        handler.finish(self, reusable: reusable, requestEnded: machine.requestHasEnded)
+        log()
+        client.end(trailers: nil, requestEnded: machine.requestHasEnded)
     }
 
-    /// Where the application says so itself, that stands.
-    private func writeTransportSecurity(beside fields: HeaderFields, to output: inout ByteBuffer) {
-        guard let value = handler.transportSecurity, !fields.contains(name: "Strict-Transport-Security") else { return }
-        output.writeHTTP1Field("Strict-Transport-Security", value)
-    }
-
-    /// Writes the head as the client's protocol version needs it framed (RFC 9112 §6).
-    private func write(_ head: ResponseHead, endStream: Bool) {
-        let mayHaveBody = record.method != "HEAD" && head.status != 204 && head.status != 304
-        let hasLength = head.fields.contains(name: "Content-Length")
-        isChunked = mayHaveBody && !hasLength && !endStream && isHTTP11
-        // Only the end of the connection can end such a body.
-        if mayHaveBody, !hasLength, !endStream, !isHTTP11 { clientKeepsAlive = false }
-        clientKeepsAlive = clientKeepsAlive && handler.keepsAlive
-        handler.gather { output in
-            output.writeHTTP1StatusLine(head.status)
-            output.writeHTTP1Fields(head.fields)
-            writeTransportSecurity(beside: head.fields, to: &output)
-            if isChunked { output.writeHTTP1Field("Transfer-Encoding", "chunked") }
-            if mayHaveBody, !hasLength, endStream { output.writeHTTP1Field("Content-Length", "0") }
-            if !clientKeepsAlive {
-                output.writeHTTP1Field("Connection", "close")
-            } else if !isHTTP11 {
-                output.writeHTTP1Field("Connection", "keep-alive")
-            }
-            output.writeHTTP1HeadEnd()
-        }
+    private func log() {
+        record.duration = .now() - started
+        shared.accessLog.record(record)
     }
 }
 
@@ -523,17 +472,4 @@ extension FrontExchange: Sendable {}
 extension ResetCode {
     /// Whether the agent says that it has done nothing about the request.
     fileprivate var wasNeverProcessed: Bool { self == .refused || self == .overloaded || self == .notAdvertised }
-}
-
-extension HTTP1Request {
-    /// The protocol that the client wants to switch to (RFC 9110 §7.8).
-    ///
-    /// Not HTTP/2: what is inside it would reach the application past this gateway's routes.
-    fileprivate var upgrade: String? {
-        guard version == .http11, let upgrade = UpgradeOffer.text(in: fields),
-            fields.list("connection").contains(where: { $0.lowercased() == "upgrade" }),
-            UpgradeOffer.mayPass(fields)
-        else { return nil }
-        return upgrade
-    }
 }

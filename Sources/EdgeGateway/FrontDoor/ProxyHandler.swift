@@ -1,32 +1,13 @@
 import HTTPExchange
 import NIOCore
-import Routing
-import Settings
 import TunnelProtocol
 import TunnelTransport
 
-/// What all connections of the front door share.
-struct ProxyContext: Sendable {
-    var cache: RouteCache
-    var tunnels: TunnelRegistry
-    var policy: ForwardingPolicy
-    var trustedProxies: [CIDRBlock]
-    var accessLog: AccessLog
-    var refusals: RefusalMetrics
-    /// `http` or `https`.
-    var scheme: String
-    /// The value of `Strict-Transport-Security` in every answer; nil for none.
-    var transportSecurity: String?
-    /// Where requests are not carried but sent to TLS.
-    var redirect: HTTPSRedirect?
-    var limits: FrontLimits
-}
-
-/// One public connection: reads requests, one at a time, and starts an exchange for each.
+/// One public connection of HTTP/1.1: reads requests, one at a time, and starts an exchange for each.
 ///
 /// What a client sends ahead stays unread, first in `HTTP1RequestReader` and then with the kernel, until the request
 /// before it is answered and the client has taken the answer.
-final class ProxyHandler: ChannelDuplexHandler {
+final class ProxyHandler: ChannelDuplexHandler, FrontClient {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -39,15 +20,16 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// Bytes gathered beyond which what a client can do without is left out.
     private static let mostOptionalBytes = 64 * 1024
 
-    private let shared: ProxyContext
+    let shared: ProxyContext
     private var context: ChannelHandlerContext?
     private var reader: HTTP1RequestReader
     private var writer = BurstWriter()
     private var exchange: FrontExchange?
+    private var answer = HTTP1Answer()
     private var requestIDs = RequestIDSource()
     private var traces = TraceSource()
-    private let client: String
-    private let isTrusted: Bool
+    let address: String
+    let isTrusted: Bool
     /// The exchange wants no more of the request for now.
     private var isHeld = false
     /// The client has said its last: there is no more to hold back.
@@ -74,7 +56,7 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// - Parameter client: who speaks on the connection.
     init(shared: ProxyContext, client: ClientAddress = ClientAddress(nil), isDraining: Bool = false) {
         self.shared = shared
-        self.client = client.text
+        address = client.text
         reader = HTTP1RequestReader(limits: shared.limits.http1)
         isTrusted = client.isIn(shared.trustedProxies)
         self.isDraining = isDraining
@@ -105,7 +87,7 @@ final class ProxyHandler: ChannelDuplexHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
-            if !isFlushing, flush() { exchange?.flushed() }
+            if !isFlushing { flush() }
             readParts()
         }
         context.fireChannelWritabilityChanged()
@@ -211,148 +193,101 @@ final class ProxyHandler: ChannelDuplexHandler {
     /// What the client sends cannot be understood, and so nothing that follows either.
     private func refuse(_ error: HTTP1Error) {
         guard let exchange else {
-            let exchange = FrontExchange(
-                unreadable: error, id: requestIDs.make(), client: client, handler: self)
+            let exchange = FrontExchange(unreadable: error, id: requestIDs.make(), client: self)
+            answer = HTTP1Answer()
             self.exchange = exchange
             return exchange.fail(error.failure)
         }
         exchange.fail(error.failure)
     }
 
-    // MARK: Starting
-
     private func start(_ request: HTTP1Request) {
+        // Beside a body nobody could tell its end from where the other protocol begins.
+        let hasBody = reader.expectsBody
         let exchange = FrontExchange(
-            request, id: requestIDs.id(for: request.fields), hasBody: reader.expectsBody, client: client, handler: self)
+            request, id: requestIDs.id(for: request.fields), hasBody: hasBody, upgrade: hasBody ? nil : request.upgrade,
+            client: self)
+        answer = HTTP1Answer(to: request)
         self.exchange = exchange
-        do throws(ExchangeFailure) {
-            let target = try RequestTarget(request)
-            exchange.record.host = target.host
-            exchange.record.path = String(target.path)
-            let trace = TraceContext(request.fields)
-            var begunTrace: TraceContext?
-            if trace == nil, shared.policy.traces != .pass {
-                begunTrace = traces.begin(sampled: shared.policy.traces == .sampled)
-            }
-            exchange.record.traceID = (trace ?? begunTrace)?.traceID
-            if let answer = shared.redirect?.answer(to: target, request.fields, isTrusted: isTrusted) {
-                return exchange.received(.head(answer, endStream: true))
-            }
-            let route: ServedRoute
-            switch shared.cache.lookup(host: target.host, path: target.path) {
-            case .found(let found): route = found
-            case .noSuchHost: throw .noSuchHost
-            case .noSuchPath: throw .noSuchPath
-            }
-            exchange.record.cluster = route.cluster
-            if let limiter = route.limiter, let quota = limiter.refusal(now: exchange.started) {
-                exchange.quota = quota
-                throw .rateLimited
-            }
-            if let length = reader.announcedLength, length > route.maxBodySize { throw .bodyTooLarge }
-            let fields = shared.policy.requestFields(
-                request.fields, client: client, isTrusted: isTrusted, scheme: shared.scheme,
-                authority: target.authority, requestID: exchange.requestID, begunTrace: begunTrace,
-                routeStrips: route.strippedRequestFields)
-            exchange.start(
-                RequestHead(
-                    method: request.method, authority: target.authority, target: target.target,
-                    upgrade: exchange.upgrade ?? "", fields: fields),
-                timeouts: route.timeouts, maxBodySize: route.maxBodySize
-            ) { [policy = shared.policy, isTrusted] trailers in
-                policy.requestTrailers(trailers, isTrusted: isTrusted, routeStrips: route.strippedRequestFields)
-            }
-            forward(exchange, cluster: route.cluster, avoiding: nil, otherwise: .clusterOffline)
-            ensureTimer(by: exchange.deadline)
-        } catch {
-            exchange.fail(error)
-        }
+        exchange.start(request, announcedLength: reader.announcedLength)
     }
-
-    /// Sends the exchange's request through a tunnel of the cluster.
-    func forward(
-        _ exchange: FrontExchange, cluster: String, avoiding: String?, otherwise failure: ExchangeFailure
-    ) {
-        guard let context, let head = exchange.head else { return }
-        let loop = context.eventLoop
-        let tunnel: ConnectedTunnel
-        switch shared.tunnels.choose(for: cluster, on: loop, avoiding: avoiding, now: exchange.started) {
-        case .tunnel(let chosen): tunnel = chosen
-        case .full: return exchange.fail(.overloaded)
-        case .limited(let quota):
-            exchange.quota = quota
-            return exchange.fail(.rateLimited)
-        case .none: return exchange.fail(failure)
-        }
-        exchange.record.tunnel = tunnel.id
-        exchange.attach(tunnel.tunnel.open(head, endStream: !exchange.keepsStreamOpen, receiver: exchange, on: loop))
-    }
-
-    /// Since when the cluster has had no tunnel, where that is known.
-    func offlineSince(_ cluster: String) -> String? { shared.tunnels.offlineSince(cluster).map { "\($0)" } }
 
     // MARK: The exchange's wishes
 
-    func gather(_ body: (inout ByteBuffer) -> Void) {
+    var eventLoop: (any EventLoop)? { context?.eventLoop }
+    var knowsUpgrade: Bool { true }
+
+    func beginTrace(sampled: Bool) -> TraceContext { traces.begin(sampled: sampled) }
+
+    func inform(_ head: ResponseHead) {
+        // Nobody has to be told (RFC 9110 §15.2): not a client that does not read.
+        guard let context, answer.isHTTP11, context.channel.isWritable,
+            writer.gatheredBytes + head.fields.byteCount <= Self.mostOptionalBytes
+        else { return }
+        writer.gather { answer.writeInformational(head, to: &$0) }
+    }
+
+    func answer(_ head: ResponseHead, endStream: Bool, requestStays: Bool) {
         guard context != nil else { return }
-        writer.gather(body)
+        let isLast = requestStays || isDraining
+        writer.gather { answer.write(head, endStream: endStream, isLast: isLast, to: &$0) }
     }
 
     func write(_ bytes: ByteBuffer) {
         guard let context else { return }
+        writer.gather { answer.writeBegin(of: bytes.readableBytes, to: &$0) }
         writer.write(bytes, to: context)
+        writer.gather { answer.writeEndOfPart(to: &$0) }
     }
 
-    /// Whether the client takes this many bytes soon that it can do without.
-    func hasRoom(_ bytes: Int) -> Bool {
-        context?.channel.isWritable == true && writer.gatheredBytes + bytes <= Self.mostOptionalBytes
-    }
+    func flush() { flush(all: false) }
 
-    /// Hands on what was written. Returns whether nothing of it waits for the client to take more; with `all` it never
-    /// does.
-    @discardableResult
-    func flush(all: Bool = true) -> Bool {
-        guard let context else { return true }
+    /// Hands on what was written, and returns its credit once it is with the client's socket, or will never be.
+    ///
+    /// - Parameter all: `false`: what is little may wait for the client to take more.
+    private func flush(all: Bool) {
+        guard let context else {
+            if let exchange { exchange.sent(exchange.takeOwedCredit()) }
+            return
+        }
         isFlushing = true
-        defer { isFlushing = false }
-        return writer.flush(to: context, all: all)
+        let isOut = writer.flush(to: context, all: all)
+        isFlushing = false
+        guard isOut, let exchange else { return }
+        let size = exchange.takeOwedCredit()
+        guard size > 0 else { return }
+        guard !context.isAsGoodAsSent(size) else { return exchange.sent(size) }
+        context.whenSent { exchange.sent(size) }
     }
 
-    /// Whether so many bytes, flushed, are as good as with the client's socket, or will never be there.
-    func isAsGoodAsSent(_ bytes: Int) -> Bool { context?.isAsGoodAsSent(bytes) ?? true }
-
-    /// Calls `body` once what was flushed is with the client's socket, or will never be.
-    func whenSent(_ body: @escaping () -> Void) {
-        guard let context else { return body() }
-        context.whenSent(body)
-    }
-
-    func holdRequest(_ held: Bool) {
+    func hold(_ held: Bool) {
         guard isHeld != held, !(held && hasEnded) else { return }
         isHeld = held
         if !held { readParts() }
     }
 
-    /// Both sides have agreed to speak another protocol from here on, in which one may end before the other.
-    func becomeOpaque() {
+    func switchProtocols(to chosen: String, _ fields: HeaderFields) {
+        guard context != nil else { return }
+        writer.gather { answer.writeSwitch(to: chosen, fields, to: &$0) }
+        flush(all: true)
+        // One side of the other protocol may end before the other.
         try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
         reader.becomeOpaque()
         readParts()
     }
 
-    /// The exchange is over, and its answer written; the connection is closed behind it where it cannot be used again.
-    ///
-    /// - Parameter requestEnded: whether the client has sent all of its request. Where it has not, the connection is
-    ///   read for a while after the answer: closing it over unread bytes would destroy the answer on its way.
-    func finish(_ exchange: FrontExchange, reusable: Bool, requestEnded: Bool) {
-        log(exchange)
-        guard let context, self.exchange === exchange else { return }
-        self.exchange = nil
+    /// The connection is closed behind an answer after which it cannot be used again. Where the client has not sent all of
+    /// its request, the connection is read for a while after the answer: closing it over unread bytes would destroy the
+    /// answer on its way.
+    func end(trailers: HeaderFields?, requestEnded: Bool) {
+        if context != nil { writer.gather { answer.writeEnd(trailers, to: &$0) } }
+        // Before the next request of the connection may come in.
+        flush(all: true)
+        exchange = nil
+        guard let context else { return }
         idleSince = .now()
         isHeld = false
-        // Before the flush, which may tell that the client takes more.
-        isClosing = !reusable || isDraining
-        flush()
+        isClosing = !answer.keepsAlive || !requestEnded || isDraining
         guard isClosing else { return readParts() }
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
         context.whenSent { handler.value.answered(requestEnded: requestEnded) }
@@ -375,17 +310,15 @@ final class ProxyHandler: ChannelDuplexHandler {
         channel.closeFuture.whenComplete { _ in closing.cancel() }
     }
 
-    /// The application has said its last of another protocol; the client may still speak.
     func endOutput() {
+        flush(all: true)
         guard let context else { return }
-        flush()
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
         context.whenSent { handler.value.context?.close(mode: .output, promise: nil) }
     }
 
-    /// The exchange is over, and the client has been told so in the words of its protocol.
-    func sayGoodbye(_ exchange: FrontExchange) {
-        forget(exchange)
+    func sayGoodbye() {
+        forget()
         sayGoodbye(by: .now() + Self.lingerTime)
     }
 
@@ -396,39 +329,21 @@ final class ProxyHandler: ChannelDuplexHandler {
         isClosing = true
         isHeld = false
         idleSince = .now()
-        flush()
+        flush(all: true)
         close(by: deadline)
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
         context.whenSent { handler.value.answered(requestEnded: false) }
         readIfWelcome()
     }
 
-    /// The exchange is over, and the client must see that its answer is incomplete.
-    func abort(_ exchange: FrontExchange) {
-        log(exchange)
-        if self.exchange === exchange { self.exchange = nil }
+    func abort() {
         isClosing = true
-        flush()
+        flush(all: true)
+        exchange = nil
         context?.close(promise: nil)
     }
 
-    /// The exchange is over because the client is gone.
-    func forget(_ exchange: FrontExchange) {
-        log(exchange)
-        if self.exchange === exchange { self.exchange = nil }
-    }
-
-    private func log(_ exchange: FrontExchange) {
-        exchange.record.duration = .now() - exchange.started
-        shared.accessLog.record(exchange.record)
-    }
-
-    var eventLoop: (any EventLoop)? { context?.eventLoop }
-    var refusals: RefusalMetrics { shared.refusals }
-    /// The value of `Strict-Transport-Security` in every answer.
-    var transportSecurity: String? { shared.transportSecurity }
-    /// Whether the connection can carry another request, as far as the gateway is concerned.
-    var keepsAlive: Bool { !isDraining }
+    func forget() { exchange = nil }
 
     /// A request that comes while TLS says goodbye is not taken any more.
     private func closeNow(_ context: ChannelHandlerContext) {
@@ -475,3 +390,16 @@ final class ProxyHandler: ChannelDuplexHandler {
 
 @available(*, unavailable)
 extension ProxyHandler: Sendable {}
+
+extension HTTP1Request {
+    /// The protocol that the client wants to switch to (RFC 9110 §7.8).
+    ///
+    /// Not HTTP/2: what is inside it would reach the application past this gateway's routes.
+    fileprivate var upgrade: String? {
+        guard version == .http11, let upgrade = UpgradeOffer.text(in: fields),
+            fields.list("connection").contains(where: { $0.lowercased() == "upgrade" }),
+            UpgradeOffer.mayPass(fields)
+        else { return nil }
+        return upgrade
+    }
+}
