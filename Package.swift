@@ -164,7 +164,7 @@ let package = Package(
             dependencies: ["EdgeGateway", "HTTPExchange", "Routing", nioCore, argumentParser],
             path: "Tests/RoutingBench", swiftSettings: settings),
 
-        tests("Routing", []),
+        tests("Routing", ["TestSupport"]),
         tests("TunnelProtocol", ["Routing", nioCore, nioHTTP1]),
         tests("HTTPExchange", ["TestSupport", "TunnelProtocol", nioCore, nioHTTP1, nioHPACK]),
         tests(

@@ -37,6 +37,14 @@ package struct RouteTable<Value: Sendable>: Sendable {
         return .noSuchHost
     }
 
+    /// The one or two hosts of the table that have to do with a name: what it answers about that name, this answers too.
+    package func part(for host: String) -> RouteTable {
+        var part = RouteTable()
+        part.hosts[host] = hosts[host]
+        if let wildcard = Self.wildcard(covering: host) { part.hosts[wildcard] = hosts[wildcard] }
+        return part
+    }
+
     /// The wildcard that covers a name, whether there are routes under it or not.
     @inlinable
     static func wildcard(covering host: String) -> String? {

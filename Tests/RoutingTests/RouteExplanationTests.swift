@@ -1,20 +1,10 @@
+import TestSupport
 import Testing
 
 @testable import Routing
 
 @Suite("Why a route wins")
 struct RouteExplanationTests {
-    private struct Random: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var mixed = state
-            mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-            mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-            return mixed ^ mixed >> 31
-        }
-    }
-
     private func table(_ routes: [(String, String, PathType)]) throws -> RouteTable<String> {
         RouteTable(
             try routes.map { host, path, type in
@@ -24,7 +14,7 @@ struct RouteExplanationTests {
 
     @Test("what is chosen is what the look-up finds, in generated tables", arguments: 0..<40)
     func agrees(seed: UInt64) throws {
-        var random = Random(state: seed)
+        var random = SeededGenerator(seed: seed)
         let hosts = ["a.test", "b.a.test", "*.a.test", "*.b.a.test", "c.test", "*.test"]
         let segments = ["", "/", "/x", "/xy", "/x/", "/x/y", "/x/y/z", "/X", "/x%2Fy", "//", "/x//y"]
         let routes = (0..<Int.random(in: 0...25, using: &random)).map { _ in
@@ -39,6 +29,9 @@ struct RouteExplanationTests {
             for path in segments + ["/xyz", "/x/y/", "/q"] {
                 let candidates = table.explain(host: host, path: path)
                 let chosen = candidates.filter { $0.verdict == .chosen }.map(\.value)
+                let ofPart = table.part(for: host).explain(host: host, path: path)
+                #expect(ofPart.map(\.value) == candidates.map(\.value))
+                #expect(ofPart.map(\.verdict) == candidates.map(\.verdict))
                 switch table.lookup(host: host, path: path) {
                 case .found(let value): #expect(chosen == [value], "seed \(seed): \(host) \(path)")
                 case .noSuchPath, .noSuchHost: #expect(chosen.isEmpty, "seed \(seed): \(host) \(path)")

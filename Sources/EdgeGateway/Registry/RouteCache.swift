@@ -94,9 +94,10 @@ package final class RouteCache: Sendable {
         state.withLock { $0.table.lookup(host: host, path: path) }
     }
 
-    /// What `lookup` looked at, and why it found what it did.
+    /// What `lookup` looked at, and why it found what it did. The data path waits for none of it: a host may have very
+    /// many routes.
     func explain(host: String, path: some StringProtocol) -> [RouteCandidate<ServedRoute>] {
-        state.withLock { $0.table.explain(host: host, path: path) }
+        state.withLock { $0.table.part(for: host) }.explain(host: host, path: path)
     }
 
     /// Puts the hosts of a change in place, unless a later change has been there before: one cluster's release of a
