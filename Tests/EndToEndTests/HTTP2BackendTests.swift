@@ -267,11 +267,13 @@ struct HTTP2BackendTests {
         let taken = Counter()
         try await withHTTP2Stack { stream in
             try await eventually("the first window is full") { stream.state.body.readableBytes == 65_535 }
+            // Time for more to come, which must not.
             try await Task.sleep(for: .milliseconds(50))
             taken.add(stream.state.body.readableBytes)
             while !stream.state.hasEnded {
                 // The end may have come meanwhile; then there is nothing to widen.
                 try? await stream.widen(100_000)
+                // As a backend that takes its time: not all credit at once.
                 try await Task.sleep(for: .milliseconds(1))
             }
             try await stream.answer("\(stream.state.body.readableBytes)")

@@ -30,6 +30,7 @@ struct SlowClientTests {
     private func trickle(_ text: String, on connection: RawConnection) async {
         for byte in text.utf8 {
             guard (try? await connection.send(ByteBuffer(bytes: [byte]))) != nil else { return }
+            // Not a wait: so slow the client is.
             try? await Task.sleep(for: .milliseconds(20))
         }
     }
@@ -93,6 +94,7 @@ struct SlowClientTests {
             // What looks like the beginning of a request when the time is over, and is none.
             let late = try await stack.connect()
             try await late.send("\r")
+            // Until that time is over, twice.
             try await Task.sleep(for: .milliseconds(600))
             try await late.send("\n")
             #expect(try await late.rest().readableBytes == 0)
@@ -114,13 +116,20 @@ struct SlowClientTests {
         }
     }
 
-    @Test("an upload that stands still is answered 408")
-    func stalledUpload() async throws {
+    /// A stack whose application reads a request's head, and says nothing for longer than it may.
+    private func withSilentApplication(_ body: @escaping @Sendable (Stack) async throws -> Void) async throws {
         let timeouts = ExchangeStateMachine.Timeouts(response: .milliseconds(300), idle: .seconds(20))
         try await withStack(options(timeouts: timeouts)) { backend in
             _ = try await backend.head()
             try await backend.waitForEnd()
         } _: { stack in
+            try await body(stack)
+        }
+    }
+
+    @Test("an upload that stands still is answered 408")
+    func stalledUpload() async throws {
+        try await withSilentApplication { stack in
             let connection = try await stack.connect()
             try await connection.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\nhello")
             try await expectTimeout(connection)
@@ -129,11 +138,7 @@ struct SlowClientTests {
 
     @Test("who waits for a 100 is not who is slow: that is the application")
     func expecting() async throws {
-        let timeouts = ExchangeStateMachine.Timeouts(response: .milliseconds(300), idle: .seconds(20))
-        try await withStack(options(timeouts: timeouts)) { backend in
-            _ = try await backend.head()
-            try await backend.waitForEnd()
-        } _: { stack in
+        try await withSilentApplication { stack in
             let connection = try await stack.connect()
             try await connection.send(
                 "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
@@ -169,6 +174,7 @@ struct SlowClientTests {
             let head = try await backend.head()
             guard head.target == "/stream" else { return try await backend.waitForEnd() }
             try await backend.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            // Something moves more often than any other bound allows for.
             while (try? await backend.send("x")) != nil { try await Task.sleep(for: .milliseconds(10)) }
         } _: { stack in
             let connection = try await stack.connect()

@@ -93,6 +93,19 @@ extension RawConnection {
         try await send(answer)
     }
 
+    /// At a backend: reads one request and answers nothing. Notes that it has `started`, and whether its body came
+    /// `whole` or was `broken off`.
+    func takeRequest(noting seen: Box<String>) async throws {
+        let head = try await head()
+        seen.set("started")
+        do {
+            _ = try await body(of: head)
+            seen.set("whole")
+        } catch {
+            seen.set("broken off")
+        }
+    }
+
     /// At a backend: answers every request on this connection alike.
     func answerAll(_ answer: String = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") async throws {
         while true { try await self.answer(answer) }
