@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Mapping, Optional, Protocol, Sequence, TypeVar
+from typing import Iterable, Iterator, Mapping, Optional, Protocol, Sequence, TypeVar
 
 from demo import interruption
 from demo.__main__ import try_lock
 from demo.cluster import ApiError
 from demo.waiting import CheckFailed
+
+
+# What all of them run.
+PROGRAMS = ("devcluster", "pipeops-gateway", "pipeops-agent")
 
 
 class Named(Protocol):
@@ -34,6 +39,13 @@ def choose(groups: Mapping[str, Sequence[C]], pattern: Optional[str]) -> dict[st
 def print_names(groups: Mapping[str, Sequence[C]]) -> None:
     for title, cases in groups.items():
         print(title, *(f"  {case.name}" for case in cases), sep="\n")
+
+
+def require_programs(parser: argparse.ArgumentParser, binaries: Optional[Path], programs: Iterable[str]) -> None:
+    """Ends this program where one that is to run has not been built."""
+    for program in programs:
+        if not binaries or not (binaries / program).is_file():
+            parser.error(f"{program} is not built; run without --no-build")
 
 
 @contextmanager

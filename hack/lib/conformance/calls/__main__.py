@@ -8,12 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from demo import interruption
-from demo.__main__ import try_lock
-from demo.cluster import ApiError
 from demo.waiting import CheckFailed
 from demo.world import ROOT
 
+from ..running import PROGRAMS, alone, bounded, require_programs
 from .cases import CASES, GRPCIO_CASES, Stage
 from .client import GrpcioClient
 from .server import Application
@@ -28,16 +26,9 @@ def main() -> int:
     parser.add_argument("--only", metavar="PATTERN", default="", help="the cases whose names contain this")
     parser.add_argument("--http1", action="store_true", help="only calls by HTTP/1.1, without grpcio at the front")
     arguments = parser.parse_args()
-    for program in ("devcluster", "pipeops-gateway", "pipeops-agent"):
-        if not arguments.binaries or not (arguments.binaries / program).is_file():
-            parser.error(f"{program} is not built; run without --no-build")
+    require_programs(parser, arguments.binaries, PROGRAMS)
     directory = ROOT / ".conformance"
-    directory.mkdir(exist_ok=True)
-    with (directory / "lock").open("w", encoding="ascii") as lock:
-        if not try_lock(lock):
-            print("error: another hack/conformance is running in this directory; end it first.", file=sys.stderr)
-            return 1
-        interruption.install()
+    with alone(directory, "hack/conformance"):
         return run(CallWorld(arguments.binaries, directory), arguments.only, http2=not arguments.http1)
 
 
@@ -47,7 +38,7 @@ def run(world: CallWorld, only: str, http2: bool) -> int:
     held = failed = 0
     applications: tuple[Application, ...] = ()
     try:
-        with interruption.time_limit(SECONDS):
+        with bounded(SECONDS, problems):
             applications = world.open_stage(["--h2c"] if http2 else [])
             for client in world.clients(http2):
                 cases = GRPCIO_CASES if isinstance(client, GrpcioClient) else CASES
@@ -60,14 +51,7 @@ def run(world: CallWorld, only: str, http2: bool) -> int:
                     except (CheckFailed, OSError, RuntimeError, ValueError) as failure:
                         failed += 1
                         print(f"FAILED {name}, by {client.name}: {failure}")
-    except interruption.TimeIsUp:
-        problems.append(f"not done after {SECONDS} s; the remaining cases did not run")
-    except interruption.Interrupted:
-        problems.append("interrupted; the remaining cases did not run")
-    except (CheckFailed, ApiError, RuntimeError) as failure:
-        problems.append(str(failure))
     finally:
-        interruption.ignore_signals()
         for application in applications:
             application.stop()
         problems += [f"{program.name} ended by itself" for program in world.processes.ended_unasked()]

@@ -13,14 +13,13 @@ from typing import Callable
 
 from demo.world import ROOT
 
-from ..running import alone, bounded, choose, print_names
+from ..running import PROGRAMS, alone, bounded, choose, print_names, require_programs
 from . import autobahn, browser, curl, loads, sockets
 from .case import Case, Skipped
 from .results import GroupResult, section, table, with_section
 from .world import APPLICATION, ECHO, LOAD, SOCKETS, ThroughWorld
 
 PAGE = ROOT / "docs" / "client-conformance.md"
-PROGRAMS = ("devcluster", "pipeops-gateway", "pipeops-agent")
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,7 @@ def main() -> int:
         return 0
     if not any(chosen.values()):
         parser.error(f"no case has a name like {arguments.only!r}; --list prints them")
-    for program in suite.programs:
-        if not arguments.binaries or not (arguments.binaries / program).is_file():
-            parser.error(f"{program} is not built; run without --no-build")
+    require_programs(parser, arguments.binaries, suite.programs)
     directory = ROOT / ".conformance" / arguments.suite
     with alone(directory, f"hack/conformance {arguments.suite}"):
         return run(ThroughWorld(arguments.binaries, directory), suite, chosen, is_all=arguments.only is None)

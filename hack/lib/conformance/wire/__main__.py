@@ -12,7 +12,7 @@ from typing import Optional
 from demo.waiting import CheckFailed
 from demo.world import ROOT
 
-from ..running import alone, bounded, choose, print_names
+from ..running import PROGRAMS, alone, bounded, choose, print_names, require_programs
 from .case import Case, Stage
 from .connection import shown
 from .differential import COUNT, Differential, Difference
@@ -40,9 +40,7 @@ def main() -> int:
         return 0
     if not any(chosen.values()):
         parser.error(f"no case has a name like {arguments.only!r}; --list prints them")
-    for program in ("devcluster", "pipeops-gateway", "pipeops-agent"):
-        if not arguments.binaries or not (arguments.binaries / program).is_file():
-            parser.error(f"{program} is not built; run without --no-build")
+    require_programs(parser, arguments.binaries, PROGRAMS)
     seed = random.SystemRandom().randrange(1 << 32) if arguments.seed is None else arguments.seed
     directory = ROOT / ".conformance"
     with alone(directory, "hack/conformance http"):
