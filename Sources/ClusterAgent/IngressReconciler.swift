@@ -112,7 +112,7 @@ package struct IngressReconciler: Reconciler {
 
         let isAnnounced = plan.isAnnounced(by: existing)
         if isAnnounced {
-            submit(extracted, of: key, createdAt: createdAt)
+            submit(extracted, of: key, createdAt: createdAt, expecting: plan.standing)
         } else {
             note(world.ledger.retain(ingress: key, keys: Set(extracted.routes.map(\.key))))
         }
@@ -124,7 +124,7 @@ package struct IngressReconciler: Reconciler {
             ownWrites.forget(key)
             throw error
         }
-        if !isAnnounced { submit(extracted, of: key, createdAt: createdAt) }
+        if !isAnnounced { submit(extracted, of: key, createdAt: createdAt, expecting: plan.standing) }
         guard let programmed = written.status?.condition(.programmed) else { return .requeue(after: written.lookAgain) }
         try await list(ingress, programmed)
         return .done
@@ -156,8 +156,14 @@ package struct IngressReconciler: Reconciler {
         return TerminalError(error)
     }
 
-    private func submit(_ extracted: IngressExtraction, of key: ObjectKey, createdAt: Date) {
+    /// Until an Ingress's routes are in the ledger, no change there counts it among the affected: another Ingress may have
+    /// won a route since the status was planned, or the tunnel may have gone. Then the status is looked at again.
+    private func submit(
+        _ extracted: IngressExtraction, of key: ObjectKey, createdAt: Date, expecting planned: RouteStanding
+    ) {
         note(world.ledger.replace(ingress: key, createdAt: createdAt, with: extracted.routes))
+        let standing = world.ledger.read { $0.standing(of: key, createdAt: createdAt, routes: extracted.routes) }
+        if standing != planned { requeue([key]) }
     }
 
     private func note(_ change: RouteLedger.Change) {

@@ -1,7 +1,6 @@
 import KubernetesAPI
 import KubernetesRuntime
 import Routing
-import Synchronization
 import TestSupport
 import Testing
 
@@ -9,63 +8,14 @@ import Testing
 
 @Suite("A replica that does not lead any more, or leads anew")
 struct LostLeadershipTests {
-    /// What a reconciler or a controller reads, over an API server that takes everything.
-    private struct Scene {
-        var client: KubernetesClient
-        var server: ScriptedServer
-        let ingresses = StoreWriter<Ingress>()
-        let gatewayRoutes = StoreWriter<GatewayRoute>()
-        let ledger = LiveRouteLedger(forwarding: ForwardingGuard(policy: TargetPolicy(allowLoopback: true)))
-
-        func settings() throws -> RoutePipeline.Settings {
-            .init(clusterUUID: Sample.clusterUUID, extraction: try Sample.extractionSettings())
-        }
-
-        /// Leads when asked for the first `count` times.
-        func leading(for count: Int) -> @Sendable () -> Bool {
-            let asked = CallCount()
-            return { asked.next() <= count }
-        }
-
-        func world(
-            isLeading: @escaping @Sendable () -> Bool = { true }, ingressStatus: IngressStatusWriter? = nil
-        ) -> IngressReconciler.World {
-            let services = StoreWriter<Service>()
-            _ = services.set(Sample.service("my-app"))
-            return IngressReconciler.World(
-                client: client, ingresses: ingresses.store, services: services.store,
-                gatewayRoutes: gatewayRoutes.store, ledger: ledger,
-                observation: { .init(finding: .init(clusterType: .private, reason: .noIngressController)) },
-                events: nil, ingressStatus: ingressStatus, isLeading: isLeading)
-        }
-
-        func reconciler(leadsFor count: Int) throws -> IngressReconciler {
-            IngressReconciler(
-                world: world(isLeading: leading(for: count)), settings: try settings(), logger: .silent,
-                requeue: { _ in }, attempted: { _ in })
-        }
-
-        var writes: [String] { server.requests.filter { $0.method != "GET" }.map { "\($0.method) \($0.path)" } }
-    }
-
-    private func withScene(_ body: (Scene) async throws -> Void) async throws {
-        try await withScriptedServer { request, exchange in
-            try await exchange.reply(200, request.body.isEmpty ? #"{"metadata":{}}"# : request.body)
-        } _: { server in
-            try await withClient(port: server.port, options: .init()) { client in
-                try await body(Scene(client: client, server: server))
-            }
-        }
-    }
-
     @Test(
         "asks before each write of a GatewayRoute whether it leads, and comes back to what it has left",
         arguments: [(0, 0), (1, 0), (2, 1), (3, 2)])
     func writes(leadsFor count: Int, written: Int) async throws {
-        try await withScene { scene in
+        try await ReconcilerScene.run { scene in
             let ingress = Sample.ingress("my-app")
             _ = scene.ingresses.set(ingress)
-            let result = try await scene.reconciler(leadsFor: count).reconcile(ingress.key)
+            let result = try await scene.reconciler(isLeading: scene.leading(for: count)).reconcile(ingress.key)
             let expected = ["routes/my-app", "my-app/status"].prefix(written)
             #expect(scene.writes.map { String($0.suffix(13)) } == Array(expected))
             if written < 2 { #expect(result == .requeue(after: .seconds(1))) }
@@ -74,13 +24,13 @@ struct LostLeadershipTests {
 
     @Test("asks before it deletes a GatewayRoute", arguments: [1, 2])
     func deletes(leadsFor count: Int) async throws {
-        try await withScene { scene in
+        try await ReconcilerScene.run { scene in
             let route = GatewayRoute(
                 metadata: ObjectMeta(
                     name: "my-app", namespace: "default", uid: "1",
                     labels: [GatewayRoute.managedByLabel: GatewayRoute.manager]))
             _ = scene.gatewayRoutes.set(route)
-            let result = try await scene.reconciler(leadsFor: count).reconcile(route.key)
+            let result = try await scene.reconciler(isLeading: scene.leading(for: count)).reconcile(route.key)
             #expect(scene.writes.count == count - 1)
             #expect(result == (count == 1 ? .requeue(after: .seconds(1)) : .done))
         }
@@ -109,7 +59,7 @@ struct LostLeadershipTests {
 
     @Test("withdraws what went between two turns, Ingress and GatewayRoute alike, before it publishes")
     func goneBetweenTurns() async throws {
-        try await withScene { scene in
+        try await ReconcilerScene.run { scene in
             let ledger = scene.ledger
             // As a standby has followed it; the caches know neither the Ingress nor the GatewayRoute any more.
             _ = ledger.replace(
