@@ -136,7 +136,7 @@ struct CredentialTests {
         try await withStack(options) { _ in
         } _: { stack in
             // The notice is a tenth of what is left when the tunnel is up: long enough for a look on a busy machine.
-            let end = Date().timeIntervalSince1970 + 10
+            let end = Date().timeIntervalSince1970 + 30
             let agent = try await FakeAgent.dial(stack, token: signer.sign(.init(cluster: "cluster-a", exp: end)))
             agent.send(.hello(FakeAgent.hello("cluster-a")))
             agent.send(.ingressRoutes(FakeAgent.routes("cluster-a", host: "app.test")))
@@ -145,13 +145,13 @@ struct CredentialTests {
             let client = try await stack.connect()
             try await client.send("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
             _ = try await agent.request()
-            try await eventually("it is closed") { agent.closed != nil }
+            try await eventually(within: .seconds(60), "it is closed") { agent.closed != nil }
             #expect(Date().timeIntervalSince1970 >= end - 0.1)
             #expect(agent.closed == .closedByPeer(code: 1008, reason: "token expired"))
             // Once to announce it, and once to say that this is it.
             #expect(agent.errors.map(\.code) == ["token_expired", "token_expired"])
             let announced = stack.gatewayLog.lines("Tunnel's token expires, the agent is asked to dial anew")
-            #expect(announced.map { $0.fields["expires_in_s"] } == ["1"])
+            #expect(announced.map { $0.fields["expires_in_s"] } == ["3"])
             client.close()
         }
     }
