@@ -38,6 +38,8 @@ let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "s
 let jwtKit: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -77,6 +79,8 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.1"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2"),
+        .package(url: "https://github.com/apple/swift-system.git", from: "1.6.1"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
     ],
     targets: [
@@ -93,6 +97,7 @@ let package = Package(
             "KubernetesAPI",
             [
                 asyncHTTPClient, nioCore, nioPosix, nioHTTP1, nioSSL, nioFoundationCompat, logging, metrics, yams,
+                subprocess, systemPackage,
             ]),
         library("KubernetesRuntime", ["KubernetesAPI", serviceLifecycle, logging, metrics, deque, heap]),
 
@@ -139,7 +144,7 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "DevCluster", "KubernetesAPI", "TunnelProtocol", "TunnelTransport", nioCore, nioPosix, nioHTTP1, nioSSL,
-                logging, x509, asn1, crypto, cryptoExtras, jwtKit,
+                logging, x509, asn1, crypto, cryptoExtras, jwtKit, subprocess, systemPackage,
             ], path: "Tests/TestSupport",
             swiftSettings: settings),
 

@@ -19,19 +19,19 @@ struct Kubectl {
     /// Runs kubectl to its end.
     ///
     /// - Returns: What it wrote and its exit code.
-    func run(_ arguments: [String], input: String?) async throws -> Command.Result {
+    func run(_ arguments: [String], input: String) async throws -> Command.Result {
         let environment = [
             "KUBECONFIG": kubeconfig, "HOME": directory.path,
             "KUBECACHEDIR": directory.appendingPathComponent("c").path,
         ]
-        let command = Command(Self.path ?? "kubectl", in: directory, environment: environment)
+        let command = Command(Self.path ?? "kubectl", environment: environment)
         return try await command.run(arguments, input: input)
     }
 
     /// Runs kubectl, demands that it succeeds and gives what it wrote.
     @discardableResult
     func succeed(
-        _ arguments: String..., input: String? = nil, sourceLocation: SourceLocation = #_sourceLocation
+        _ arguments: String..., input: String = "", sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> String {
         let result = try await run(arguments, input: input)
         #expect(
@@ -42,7 +42,7 @@ struct Kubectl {
 
     /// Runs kubectl, demands that it fails and gives what it complained about.
     func fail(
-        _ arguments: String..., input: String? = nil, sourceLocation: SourceLocation = #_sourceLocation
+        _ arguments: String..., input: String = "", sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> String {
         let result = try await run(arguments, input: input)
         #expect(result.code != 0, sourceLocation: sourceLocation)
@@ -216,7 +216,7 @@ struct KubectlTests {
     func watch() async throws {
         try await Kubectl.with { kubectl, cluster in
             async let watched = kubectl.run(
-                ["get", "configmaps", "--watch", "--request-timeout=4s", "-o", "name"], input: nil)
+                ["get", "configmaps", "--watch", "--request-timeout=4s", "-o", "name"], input: "")
             try await eventually("kubectl watches") { cluster.openWatches > 0 }
             cluster.perform(
                 "POST", "/api/v1/namespaces/default/configmaps", ["metadata": ["name": "seen"]])
@@ -246,7 +246,7 @@ struct KubectlTests {
                 ["rolebinding", "rb", "--role=r", "--serviceaccount=team:sa"],
                 ["poddisruptionbudget", "pdb", "--selector=app=web", "--min-available=1"],
             ] {
-                let result = try await kubectl.run(["create"] + arguments + ["-n", "team"], input: nil)
+                let result = try await kubectl.run(["create"] + arguments + ["-n", "team"], input: "")
                 #expect(result.code == 0, "create \(arguments): \(result.errors)")
             }
             let rule = try await kubectl.succeed(

@@ -19,13 +19,13 @@ private struct Clients {
     func curl(_ url: String, _ arguments: [String] = []) async throws -> Command.Result {
         let host = URL(string: url)?.host() ?? ""
         let resolve = [stack.tlsPort, stack.frontPort].flatMap { ["--resolve", "\(host):\($0):127.0.0.1"] }
-        return try await Command(Command.path(of: "curl") ?? "", in: stack.directory).run(
+        return try await Command(Command.path(of: "curl") ?? "").run(
             ["-sS", "-i", "--noproxy", "*", "--max-time", "20", "--cacert", authority] + resolve + arguments + [url])
     }
 
     /// A handshake and one request; what `openssl` says about it and the answer.
     func openssl(_ arguments: [String]) async throws -> Command.Result {
-        try await Command(Command.path(of: "openssl") ?? "", in: stack.directory).run(
+        try await Command(Command.path(of: "openssl") ?? "").run(
             ["s_client", "-connect", "127.0.0.1:\(stack.tlsPort)", "-CAfile", authority, "-ign_eof"] + arguments,
             input: "GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
     }

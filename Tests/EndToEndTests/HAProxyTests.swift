@@ -31,22 +31,17 @@ struct HAProxyTests {
         }
         let configuration = directory.appending(path: "haproxy.cfg")
         try Data(text.utf8).write(to: configuration)
-        let process = Process()
-        process.executableURL = URL(filePath: Command.path(of: "haproxy") ?? "")
-        process.arguments = ["-db", "-f", configuration.path]
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        defer { process.terminate() }
-        for port in ports {
-            try await eventually("HAProxy listens") {
-                guard let connection = try? await RawConnection.connect(port: port) else { return false }
-                connection.close()
-                return true
+        let haproxy = Command(Command.path(of: "haproxy") ?? "")
+        try await withRunning({ _ = try await haproxy.run(["-db", "-f", configuration.path]) }) {
+            for port in ports {
+                try await eventually("HAProxy listens") {
+                    guard let connection = try? await RawConnection.connect(port: port) else { return false }
+                    connection.close()
+                    return true
+                }
             }
+            try await body(ports)
         }
-        try await body(ports)
     }
 
     @Test("the gateway understands what HAProxy says: in both versions, in front of TLS, and in its health checks")
@@ -66,7 +61,7 @@ struct HAProxyTests {
                 "\(front) send-proxy-v2 proxy-v2-options crc32c,unique-id check inter 50ms fall 1 rise 1",
                 "127.0.0.1:\(stack.tlsPort) send-proxy-v2 proxy-v2-options crc32c",
             ]
-            let curl = Command(Command.path(of: "curl") ?? "", in: stack.directory)
+            let curl = Command(Command.path(of: "curl") ?? "")
             try await withHAProxy(servers, in: stack.directory) { ports in
                 for (index, port) in ports.enumerated() {
                     let answer = try await curl.run([

@@ -1,6 +1,8 @@
-package import Foundation
+import Foundation
+import Subprocess
+import SystemPackage
 
-/// Another program, run to its end.
+/// Another program.
 package struct Command: Sendable {
     /// What came of it.
     package struct Result: Sendable {
@@ -9,16 +11,14 @@ package struct Command: Sendable {
         package var code: Int32
     }
 
+    private static let mostOutput = 16 << 20
+
     private let path: String
-    private let directory: URL
     private let environment: [String: String]
 
-    /// - Parameters:
-    ///   - directory: for files with what goes in and comes out.
-    ///   - environment: what is other than in this process.
-    package init(_ path: String, in directory: URL, environment: [String: String] = [:]) {
+    /// - Parameter environment: what is other than in this process.
+    package init(_ path: String, environment: [String: String] = [:]) {
         self.path = path
-        self.directory = directory
         self.environment = environment
     }
 
@@ -28,35 +28,21 @@ package struct Command: Sendable {
         return folders.map { "\($0)/\(name)" }.first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 
-    /// - Parameter input: what it reads; nil for nothing.
-    package func run(_ arguments: [String], input: String? = nil) async throws -> Result {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        let id = UUID().uuidString
-        let output = directory.appendingPathComponent("out-\(id)")
-        let errors = directory.appendingPathComponent("err-\(id)")
-        for file in [output, errors] { try Data().write(to: file) }
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: errors)
-        if let input {
-            let file = directory.appendingPathComponent("in-\(id)")
-            try Data(input.utf8).write(to: file)
-            process.standardInput = try FileHandle(forReadingFrom: file)
-        } else {
-            process.standardInput = FileHandle.nullDevice
-        }
-        let code = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
-            process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
-            do {
-                try process.run()
-            } catch {
-                continuation.resume(throwing: error)
+    /// Runs it to its end, or until the task is cancelled.
+    ///
+    /// - Parameter input: what it reads.
+    package func run(_ arguments: [String], input: String = "") async throws -> Result {
+        let variables = environment.map { (Environment.Key(stringLiteral: $0.key), Optional($0.value)) }
+        let result = try await Subprocess.run(
+            .path(FilePath(path)), arguments: Arguments(arguments),
+            environment: .inherit.updating(Dictionary(uniqueKeysWithValues: variables)),
+            input: .string(input), output: .string(limit: Self.mostOutput), error: .string(limit: Self.mostOutput))
+        let code =
+            switch result.terminationStatus {
+            case .exited(let code): code
+            // As a shell has it.
+            case .signaled(let signal): 128 + signal
             }
-        }
-        return Result(
-            output: try String(contentsOf: output, encoding: .utf8),
-            errors: try String(contentsOf: errors, encoding: .utf8), code: code)
+        return Result(output: result.standardOutput, errors: result.standardError, code: code)
     }
 }
