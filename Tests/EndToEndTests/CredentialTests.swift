@@ -133,7 +133,7 @@ struct CredentialTests {
         var options = Self.withoutAgent
         options.files["jwks.json"] = TokenSigner.set(signer)
         options.authentication[.jwksFile] = "@jwks.json"
-        try await withStack(options) { _ in
+        try await withStack(options, within: .seconds(90)) { _ in
         } _: { stack in
             // The notice is a tenth of what is left when the tunnel is up: long enough for a look on a busy machine.
             let end = Date().timeIntervalSince1970 + 30

@@ -144,7 +144,7 @@ struct TunnelPoolTests {
             #expect(bench.status.isConnected)
             bench.reachable.set(bench.ports)
             try await eventually("it is dialled again") { publisher.tunnelCount == 2 }
-            try await eventually("and stands by") { publisher.told[1].standbyHeartbeats == 1 }
+            try await eventually("and stands by") { publisher.told[1].standbyHeartbeats >= 1 }
             #expect(publisher.told[1].syncs == 0)
             let line = try #require(bench.log.lines("Tunnel lost").first)
             #expect(line.fields["reason"] == "lost")
@@ -191,7 +191,7 @@ struct TunnelPoolTests {
             #expect(gateway.closed.isEmpty, "no tunnel minds")
             let start = ContinuousClock.now
             gateway.tunnels.first?.channel.close(promise: nil)
-            try await eventually("it is refused twice") { bench.log.lines("Tunnel dial failed").count == 2 }
+            try await eventually("it is refused twice") { bench.log.lines("Tunnel dial failed").count >= 2 }
             #expect(ContinuousClock.now - start >= .milliseconds(250))
             let line = try #require(bench.log.lines("Tunnel dial failed").first)
             #expect(line.fields["reason"] == "unauthorized")
