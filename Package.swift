@@ -118,8 +118,8 @@ let package = Package(
             "EdgeGateway",
             [
                 "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
-                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioTLS, nioSSL, serviceLifecycle, unixSignals,
-                logging, metrics, crypto, jwtKit, x509, asn1, yams,
+                "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioTLS, nioSSL,
+                serviceLifecycle, unixSignals, logging, metrics, crypto, jwtKit, x509, asn1, yams,
             ]),
         library(
             "DevCluster",

@@ -92,7 +92,7 @@ package enum EdgeGatewayProgram {
                     logger: logger,
                     onListening: { _ in readiness.isBound("agent") }),
                 front: FrontDoor(
-                    listen: settings.listen, tls: frontTLS,
+                    listen: settings.listen, h2c: settings.h2c, tls: frontTLS,
                     redirect: settings.redirectPort.map(HTTPSRedirect.init(port:)), cache: cache, tunnels: tunnels,
                     policy: ForwardingPolicy(
                         strippedRequestFields: Set(settings.stripRequestHeaders), traces: settings.traceContext),
@@ -135,6 +135,10 @@ package enum EdgeGatewayProgram {
             .init("gateway_refused_requests_total", help: "Requests that were not sent on to a cluster, by reason."))
         metrics.describe(
             .init("gateway_refused_connections_total", help: "Connections closed before they were served, by reason."))
+        metrics.describe(
+            .init(
+                "gateway_http2_violations_total",
+                help: "Rules of HTTP/2 that clients broke, which ended a request or a connection, by reason."))
         metrics.describe(.init("gateway_active_routes", help: "Routes served, by cluster."))
         metrics.describe(.init("gateway_tunnel_health", help: "1 while a tunnel of the cluster is connected, else 0."))
         for (name, help) in [

@@ -17,6 +17,8 @@ package struct FrontLimits: Hashable, Sendable {
     package var http1 = HTTP1Limits()
     /// The longest body of a request, in bytes; nil for any.
     package var bodySize: Int?
+    /// Requests at a time on one connection of HTTP/2.
+    package var http2Streams = 128
     /// From a request's head to the end of its answer; nil for any time.
     package var request: TimeAmount?
 
@@ -43,6 +45,7 @@ package struct FrontLimits: Hashable, Sendable {
                 problem: "must not be more than max-header-size, which is \(ByteCountText.format(http1.head))")
         }
         http1.fieldCount = try reader.int(.maxHeaderCount, default: 1000, in: 8...10_000)
+        http2Streams = try reader.int(.http2MaxStreams, default: 128, in: 1...10_000)
         bodySize = try reader.value(.maxBodySize, expected: BodySize.expected) { BodySize($0) }?.bytes
     }
 

@@ -26,6 +26,7 @@ package struct GatewaySettings: Sendable {
     package enum Name: String, SettingName {
         case config
         case listen
+        case h2c
         case listenTLS = "listen-tls"
         case certificates
         case certificateSecrets = "certificate-secrets"
@@ -68,6 +69,7 @@ package struct GatewaySettings: Sendable {
         case maxHeaderSize = "max-header-size"
         case maxHeaderCount = "max-header-count"
         case maxBodySize = "max-body-size"
+        case http2MaxStreams = "http2-max-streams"
         case stripRequestHeaders = "strip-request-headers"
         case traceContext = "trace-context"
         case accessLog = "access-log"
@@ -85,6 +87,8 @@ package struct GatewaySettings: Sendable {
 
     /// The front door for users' requests.
     package var listen: HostAndPort
+    /// Whether clients may speak HTTP/2 there without TLS.
+    package var h2c: Bool
     /// TLS at the front door; nil for none.
     package var frontTLS: FrontTLSSettings?
     /// The cluster that the gateway asks for what it serves; nil: none.
@@ -146,6 +150,7 @@ package struct GatewaySettings: Sendable {
         logFormat = try reader.choice(.logFormat, default: .json)
         logLevel = try reader.choice(.logLevel, default: .info)
         listen = try reader.address(.listen, default: HostAndPort(host: "127.0.0.1", port: 8080))
+        h2c = try reader.bool(.h2c, default: false)
         frontTLS = try FrontTLSSettings.read(reader)
         cluster = try ClusterAccess.read(reader, isUsed: frontTLS?.secretsNamespace != nil)
         trustedProxies = try reader.cidrs(.trustedProxies)

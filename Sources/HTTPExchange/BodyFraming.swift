@@ -32,6 +32,14 @@ package struct BodyFraming: Hashable, Sendable {
         }
     }
 
+    /// For what has no length.
+    package static let untilEnd = BodyFraming(length: .untilEnd)
+
+    private init(length: Length) { self.length = length }
+
+    /// How many bytes are still to come, where that is known.
+    package var remaining: Int? { if case .known(let remaining) = length { remaining } else { nil } }
+
     /// Whether the body is certainly empty.
     package var isEmpty: Bool { length == .known(remaining: 0) }
 

@@ -10,6 +10,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     case requestTimeout
     case targetTooLong
     case versionNotSupported
+    /// A protocol is asked for by CONNECT that is not carried (RFC 8441 §4).
+    case protocolNotSupported
     case noSuchHost
     case noSuchPath
     /// The route exists, and no tunnel of its cluster is connected.
@@ -58,7 +60,9 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     /// What the agent tells the gateway.
     package var resetCode: ResetCode {
         switch self {
-        case .badRequest, .headerTooLarge, .bodyTooLarge, .targetTooLong, .versionNotSupported: .protocolError
+        case .badRequest, .headerTooLarge, .bodyTooLarge, .targetTooLong, .versionNotSupported,
+            .protocolNotSupported:
+            .protocolError
         case .noSuchHost, .noSuchPath, .notAdvertised: .notAdvertised
         case .clusterOffline, .tunnelLost, .internalError: .internalError
         case .overloaded, .rateLimited: .overloaded
@@ -90,6 +94,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .clusterOffline, .tunnelLost, .overloaded: 503
         case .backendConnectTimeout, .backendTimeout, .idleTimeout, .timeLimit: 504
         case .versionNotSupported: 505
+        case .protocolNotSupported: 501
         }
     }
 
@@ -102,6 +107,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .requestTimeout: "request_timeout"
         case .targetTooLong: "target_too_long"
         case .versionNotSupported: "version_not_supported"
+        case .protocolNotSupported: "protocol_not_supported"
         case .noSuchHost: "no_such_host"
         case .noSuchPath: "no_such_path"
         case .clusterOffline: "cluster_offline"
@@ -131,6 +137,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
         case .requestTimeout: "The rest of the request did not come in time."
         case .targetTooLong: "The request's target is too long."
         case .versionNotSupported: "The request's version of HTTP is neither 1.0 nor 1.1."
+        case .protocolNotSupported: "The only protocol that can be asked for by CONNECT is websocket."
         case .noSuchHost: "No application is served under this host name."
         case .noSuchPath: "An application is served under this host name, but not under this path."
         case .clusterOffline: "The cluster that serves this application is not connected. Try again shortly."
@@ -154,7 +161,7 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     /// What whoever runs the application, or made the request, can do about it; a sentence or two.
     package var hint: String {
         switch self {
-        case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported:
+        case .badRequest, .headerTooLarge, .targetTooLong, .versionNotSupported, .protocolNotSupported:
             "Send the request in another form; the same one will fail again."
         case .bodyTooLarge:
             """
@@ -213,7 +220,8 @@ package enum ExchangeFailure: Error, Hashable, Sendable {
     /// The type of error in `Proxy-Status` (RFC 9209 §2.3).
     package var proxyError: String {
         switch self {
-        case .badRequest, .headerTooLarge, .bodyTooLarge, .requestTimeout, .targetTooLong, .versionNotSupported:
+        case .badRequest, .headerTooLarge, .bodyTooLarge, .requestTimeout, .targetTooLong, .versionNotSupported,
+            .protocolNotSupported:
             "http_request_error"
         case .noSuchHost, .noSuchPath, .notAdvertised: "destination_not_found"
         case .clusterOffline: "destination_unavailable"

@@ -81,4 +81,11 @@ struct ClientOptions: ParsableArguments {
             """,
             valueName: "size"))
     var maxBodySize: String?
+
+    @Option(
+        name: .customLong("http2-max-streams"),
+        help: .init(
+            "Requests at a time on one connection of HTTP/2. Default: 128. [PIPEOPS_GATEWAY_HTTP2_MAX_STREAMS]",
+            valueName: "number"))
+    var http2MaxStreams: String?
 }

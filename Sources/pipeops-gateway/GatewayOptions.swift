@@ -7,6 +7,16 @@ struct FrontOptions: ParsableArguments {
             "Where users' requests arrive. Default: 127.0.0.1:8080. [PIPEOPS_GATEWAY_LISTEN]", valueName: "host:port"))
     var listen: String?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            """
+            Whether clients may speak HTTP/2 there, with prior knowledge; by TLS they may in any case. \
+            Default: no. [PIPEOPS_GATEWAY_H2C]
+            """
+    )
+    var h2c: Bool?
+
     @Option(
         name: .customLong("listen-tls"),
         help: .init(
@@ -385,6 +395,7 @@ extension GatewayCommand {
         switch name {
         case .config: operation.config
         case .listen: front.listen
+        case .h2c: front.h2c.map(\.description)
         case .listenTLS: front.listenTLS
         case .certificates: front.certificates
         case .certificateSecrets: front.certificateSecrets
@@ -427,6 +438,7 @@ extension GatewayCommand {
         case .maxHeaderSize: clients.maxHeaderSize
         case .maxHeaderCount: clients.maxHeaderCount
         case .maxBodySize: clients.maxBodySize
+        case .http2MaxStreams: clients.http2MaxStreams
         case .stripRequestHeaders: Self.joined(front.stripRequestHeaders)
         case .traceContext: front.traceContext
         case .accessLog: operation.accessLog.map(\.description)

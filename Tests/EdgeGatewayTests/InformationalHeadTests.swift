@@ -14,7 +14,7 @@ struct InformationalHeadTests {
         let handler = ProxyHandler(
             shared: ProxyContext(
                 cache: RouteCache(timeouts: .init()), tunnels: TunnelRegistry(), policy: ForwardingPolicy(),
-                trustedProxies: [], accessLog: AccessLog(lines: nil), refusals: RefusalMetrics(), redirect: nil,
+                trustedProxies: [], accessLog: AccessLog(lines: nil), redirect: nil,
                 limits: FrontLimits()))
         let channel = EmbeddedChannel(handler: handler)
         channel.isWritable = isWritable

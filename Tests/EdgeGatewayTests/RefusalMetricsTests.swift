@@ -11,7 +11,9 @@ struct RefusalMetricsTests {
         let registry = PrometheusRegistry()
         let metrics = RefusalMetrics(factory: registry)
         let failures: [ExchangeFailure] = [
-            .badRequest("it says nothing"), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost,
+            .badRequest("it says nothing"), .headerTooLarge, .targetTooLong, .versionNotSupported,
+            .protocolNotSupported,
+            .noSuchHost,
             .noSuchPath, .clusterOffline, .overloaded, .rateLimited, .bodyTooLarge, .requestTimeout,
         ]
         #expect(failures.count == RefusalReason.allCases.count)

@@ -7,7 +7,9 @@ import TunnelProtocol
 @Suite("Failures and what follows from them")
 struct ExchangeFailureTests {
     static let all: [ExchangeFailure] = [
-        .badRequest("it says \"a\\b\"\nand more"), .headerTooLarge, .targetTooLong, .versionNotSupported, .noSuchHost,
+        .badRequest("it says \"a\\b\"\nand more"), .headerTooLarge, .targetTooLong, .versionNotSupported,
+        .protocolNotSupported,
+        .noSuchHost,
         .noSuchPath, .clusterOffline,
         .tunnelLost, .overloaded, .notAdvertised, .backendUnresolved, .backendUnreachable, .backendTimeout,
         .backendClosed, .backendInvalid, .idleTimeout, .internalError, .rateLimited, .bodyTooLarge,
@@ -50,7 +52,7 @@ struct ExchangeFailureTests {
     func statuses() {
         #expect(
             Self.all.map(\.status) == [
-                400, 431, 414, 505, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500, 429, 413,
+                400, 431, 414, 505, 501, 404, 404, 503, 503, 503, 502, 502, 502, 504, 502, 502, 504, 500, 429, 413,
                 408, 504, 504, 502,
             ])
     }

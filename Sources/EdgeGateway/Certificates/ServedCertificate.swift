@@ -91,8 +91,3 @@ struct ServedCertificate: Sendable {
         return configuration
     }
 }
-
-/// The protocols that are offered, the preferred one first; the raw values are those of ALPN (RFC 7301 §6).
-enum FrontProtocol: String, CaseIterable, Sendable {
-    case http11 = "http/1.1"
-}

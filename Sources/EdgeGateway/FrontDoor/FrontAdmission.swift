@@ -47,9 +47,10 @@ final class FrontAdmission: Sendable {
         guard peer.isIn(proxyProtocolFrom) else {
             return try admit(channel, of: peer, isDraining, install)
         }
-        let handler = ProxyHeaderHandler(timeout: limits.header) { [self] reason, problem in
+        let handler = OpeningHandler(timeout: limits.header, take: ProxyHeader.take) { [self] invalid in
+            let problem = invalid?.description ?? "has sent no whole header of the PROXY protocol in time"
             refuse(
-                reason,
+                invalid == nil ? .proxyHeaderTimeout : .proxyHeader,
                 "Refused a connection without its PROXY header; have the proxy send it, or take it out of proxy-protocol-from",
                 ["peer": "\(peer.text)", "problem": "the connection \(problem)"])
         } serve: { [self] header, channel in

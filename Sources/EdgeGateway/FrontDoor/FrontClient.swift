@@ -19,6 +19,8 @@ protocol FrontClient: AnyObject {
 
     /// A trace for a request that came without one.
     func beginTrace(sampled: Bool) -> TraceContext
+    /// Why the application's answer cannot be put into the client's protocol, as a sentence's end; nil where it can.
+    func problem(with head: ResponseHead) -> String?
 
     /// Whether the rest of the request is to wait.
     func hold(_ held: Bool)

@@ -6,11 +6,12 @@ import ServiceLifecycle
 package import Settings
 import TunnelTransport
 
-/// The public listeners, without and with TLS: HTTP/1.1 in, streams of tunnels out.
+/// The public listeners, without and with TLS: HTTP/1.1 and HTTP/2 in, streams of tunnels out.
 package struct FrontDoor: Service {
     private let listen: HostAndPort
     private let tls: FrontTLS?
     private let shared: ProxyContext
+    private let h2c: Bool
     private let limits: FrontLimits
     private let proxyProtocolFrom: [CIDRBlock]
     private let drain: GatewayDrain
@@ -21,6 +22,7 @@ package struct FrontDoor: Service {
     private let onListening: @Sendable (SocketAddress) -> Void
 
     /// - Parameters:
+    ///   - h2c: whether clients may speak HTTP/2 without TLS, with prior knowledge.
     ///   - tls: nil: there is no listener for it.
     ///   - limits: of its clients; any number of connections where it names none.
     ///   - proxyProtocolFrom: peers that have to say by the PROXY protocol whom they speak for.
@@ -28,7 +30,7 @@ package struct FrontDoor: Service {
     ///   - reusePort: whether another process may listen on the same port, too (`SO_REUSEPORT`).
     ///   - opens: returns when the listener may open.
     package init(
-        listen: HostAndPort, tls: FrontTLS? = nil, redirect: HTTPSRedirect? = nil, cache: RouteCache,
+        listen: HostAndPort, h2c: Bool = false, tls: FrontTLS? = nil, redirect: HTTPSRedirect? = nil, cache: RouteCache,
         tunnels: TunnelRegistry, policy: ForwardingPolicy, trustedProxies: [CIDRBlock],
         proxyProtocolFrom: [CIDRBlock] = [], limits: FrontLimits = FrontLimits(), accessLog: AccessLog,
         drain: GatewayDrain,
@@ -39,7 +41,8 @@ package struct FrontDoor: Service {
         self.tls = tls
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
-            refusals: RefusalMetrics(), redirect: redirect, limits: limits)
+            redirect: redirect, limits: limits)
+        self.h2c = h2c
         self.limits = limits
         self.proxyProtocolFrom = proxyProtocolFrom
         self.drain = drain
@@ -72,10 +75,17 @@ package struct FrontDoor: Service {
 
     /// Opens all listeners, or none.
     private func bind(_ admission: FrontAdmission) async throws -> [any Channel] {
-        let shared = shared
+        let (shared, h2c) = (shared, h2c)
         let plain = try await bind(listen, "front", admission, onListening) { channel, client, isDraining in
-            try channel.pipeline.syncOperations.addHandler(
-                ProxyHandler(shared: shared, client: client, isDraining: isDraining))
+            guard h2c else {
+                return try FrontProtocol.http11.serve(channel, shared, client, isDraining: isDraining)
+            }
+            let opening = OpeningHandler(timeout: shared.limits.keepAlive, take: FrontProtocol.byPreface) {
+                (_: Never?) in
+            } serve: { chosen, channel in
+                try chosen.serve(channel, shared, client, isDraining: isDraining)
+            }
+            try channel.pipeline.syncOperations.addHandler(opening)
         }
         guard let tls else { return [plain] }
         let secured = ProxyContext(securing: shared, transportSecurity: tls.transportSecurity)
@@ -84,11 +94,7 @@ package struct FrontDoor: Service {
             let encrypted = try await bind(tls.listen, "front-tls", admission, tls.onListening) {
                 channel, client, isDraining in
                 try FrontHandshake.install(on: channel, tls, counters: counters) { negotiated, channel in
-                    switch negotiated {
-                    case .http11:
-                        try channel.pipeline.syncOperations.addHandler(
-                            ProxyHandler(shared: secured, client: client, isDraining: isDraining))
-                    }
+                    try negotiated.serve(channel, secured, client, isDraining: isDraining)
                 }
             }
             return [plain, encrypted]

@@ -107,12 +107,13 @@ final class FrontExchange: StreamReceiver {
 
     // MARK: From the client
 
-    func requestBody(_ bytes: ByteBuffer) {
+    /// - Parameter isEnd: whether all of the request has come with it.
+    func requestBody(_ bytes: ByteBuffer, isEnd: Bool = false) {
         record.bytesIn += bytes.readableBytes
         guard isUpgraded || record.bytesIn <= mostBytesIn else { return fail(.bodyTooLarge) }
-        guard machine.requestPart(isEnd: false, now: .now()) == .forward else { return }
+        guard machine.requestPart(isEnd: isEnd, now: .now()) == .forward else { return }
         replay.sent(bytes)
-        stream?.send(bytes, endStream: false)
+        stream?.send(bytes, endStream: isEnd)
     }
 
     func requestEnded(_ trailers: HeaderFields?) {
@@ -243,6 +244,7 @@ final class FrontExchange: StreamReceiver {
     // MARK: Answering
 
     private func respond(_ answer: ResponseHead, _ endStream: Bool) {
+        if !answer.isInformational, let problem = client.problem(with: answer) { return endInvalid(problem) }
         if answer.status == 101 { return switchProtocols(answer, endStream) }
         var head = answer
         // Neither has a body to be long (RFC 9110 §8.6); who believes a length waits for one.

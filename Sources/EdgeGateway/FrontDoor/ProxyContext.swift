@@ -1,5 +1,6 @@
 import HTTPExchange
 import Settings
+import Telemetry
 
 /// What all connections of one listener of the front door share.
 final class ProxyContext: Sendable {
@@ -9,6 +10,7 @@ final class ProxyContext: Sendable {
     let trustedProxies: [CIDRBlock]
     let accessLog: AccessLog
     let refusals: RefusalMetrics
+    let http2Violations: EnumeratedCounters<HTTP2Violation>
     /// `http` or `https`.
     let scheme: String
     /// The value of `Strict-Transport-Security` in every answer; nil for none.
@@ -20,7 +22,9 @@ final class ProxyContext: Sendable {
     /// For a listener without TLS.
     init(
         cache: RouteCache, tunnels: TunnelRegistry, policy: ForwardingPolicy, trustedProxies: [CIDRBlock],
-        accessLog: AccessLog, refusals: RefusalMetrics, redirect: HTTPSRedirect?, limits: FrontLimits
+        accessLog: AccessLog, refusals: RefusalMetrics = RefusalMetrics(),
+        http2Violations: EnumeratedCounters<HTTP2Violation> = HTTP2Violation.counters(), redirect: HTTPSRedirect?,
+        limits: FrontLimits
     ) {
         self.cache = cache
         self.tunnels = tunnels
@@ -28,6 +32,7 @@ final class ProxyContext: Sendable {
         self.trustedProxies = trustedProxies
         self.accessLog = accessLog
         self.refusals = refusals
+        self.http2Violations = http2Violations
         scheme = "http"
         transportSecurity = nil
         self.redirect = redirect
@@ -42,6 +47,7 @@ final class ProxyContext: Sendable {
         trustedProxies = plain.trustedProxies
         accessLog = plain.accessLog
         refusals = plain.refusals
+        http2Violations = plain.http2Violations
         scheme = "https"
         self.transportSecurity = transportSecurity
         redirect = nil

@@ -7,7 +7,7 @@ import TunnelTransport
 ///
 /// What a client sends ahead stays unread, first in `HTTP1RequestReader` and then with the kernel, until the request
 /// before it is answered and the client has taken the answer.
-final class ProxyHandler: ChannelDuplexHandler, FrontClient {
+final class ProxyHandler: ChannelDuplexHandler, FrontClient, TimedConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -21,7 +21,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
     private static let mostOptionalBytes = 64 * 1024
 
     let shared: ProxyContext
-    private var context: ChannelHandlerContext?
+    private(set) var context: ChannelHandlerContext?
     private var reader: HTTP1RequestReader
     private var writer = BurstWriter()
     private var exchange: FrontExchange?
@@ -45,8 +45,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
     private var isDraining: Bool
     /// Nor is one waited for.
     private var closesWhenIdle = false
-    private var timer: Scheduled<Void>?
-    private var timerDeadline = NIODeadline.distantFuture
+    var timer = ConnectionTimer()
     private var idleSince = NIODeadline.now()
     /// When the head has to be whole whose beginning is here.
     private var headDeadline: NIODeadline?
@@ -70,7 +69,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        timer?.cancel()
+        timer.cancel()
         self.context = nil
     }
 
@@ -129,7 +128,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
             if exchange?.gatewayEnds() == true {
                 sayGoodbye(by: deadline)
             } else if exchange == nil, isClosing {
-                close(by: deadline)
+                context.close(by: deadline)
             } else {
                 closeNow(context)
             }
@@ -218,6 +217,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
     var knowsUpgrade: Bool { true }
 
     func beginTrace(sampled: Bool) -> TraceContext { traces.begin(sampled: sampled) }
+    func problem(with head: ResponseHead) -> String? { nil }
 
     func inform(_ head: ResponseHead) {
         // Nobody has to be told (RFC 9110 §15.2): not a client that does not read.
@@ -299,15 +299,8 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
         hasAnswered = true
         guard !hasEnded, !requestEnded || reader.bufferedBytes > 0 else { return context.close(promise: nil) }
         context.close(mode: .output, promise: nil)
-        close(by: .now() + Self.lingerTime)
+        context.close(by: .now() + Self.lingerTime)
         readIfWelcome()
-    }
-
-    private func close(by deadline: NIODeadline) {
-        guard let context else { return }
-        let channel = context.channel
-        let closing = context.eventLoop.scheduleTask(deadline: deadline) { channel.close(promise: nil) }
-        channel.closeFuture.whenComplete { _ in closing.cancel() }
     }
 
     func endOutput() {
@@ -330,7 +323,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
         isHeld = false
         idleSince = .now()
         flush(all: true)
-        close(by: deadline)
+        context.close(by: deadline)
         let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
         context.whenSent { handler.value.answered(requestEnded: false) }
         readIfWelcome()
@@ -353,22 +346,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient {
 
     // MARK: Time
 
-    /// One timer a connection; it is not moved with every request but looks again when it fires.
-    private func schedule(at deadline: NIODeadline) {
-        guard let context else { return }
-        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(deadline: deadline) { handler.value.timerFired() }
-        timerDeadline = deadline
-    }
-
-    /// An exchange began or has an earlier deadline than the timer.
-    func ensureTimer(by deadline: NIODeadline) {
-        guard deadline < timerDeadline else { return }
-        timer?.cancel()
-        schedule(at: deadline)
-    }
-
-    private func timerFired() {
+    func timerFired() {
         guard let context else { return }
         if let exchange {
             exchange.checkDeadline()

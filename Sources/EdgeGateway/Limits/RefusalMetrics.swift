@@ -10,6 +10,7 @@ enum RefusalReason: String, CaseIterable, Hashable, Sendable {
     case requestTimeout = "request_timeout"
     case targetTooLong = "target_too_long"
     case versionNotSupported = "version_not_supported"
+    case protocolNotSupported = "protocol_not_supported"
     case noSuchHost = "no_such_host"
     case noSuchPath = "no_such_path"
     case clusterOffline = "cluster_offline"

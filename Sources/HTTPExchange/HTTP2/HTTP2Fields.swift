@@ -24,6 +24,20 @@ extension HPACKHeaders {
         add(HopByHop.removed(from: head.fields) { _, kind in kind == .host })
     }
 
+    /// The head of an answer (RFC 9113 §8.3.2), whose hop-by-hop fields must be gone.
+    package init(_ head: ResponseHead) {
+        self.init()
+        reserveCapacity(head.fields.count + 1)
+        add(name: ":status", value: "\(head.status)")
+        add(head.fields)
+    }
+
+    /// Trailers.
+    package init(trailers: HeaderFields) {
+        self.init()
+        add(trailers)
+    }
+
     /// What others on the same connection must not be able to guess at by its size (RFC 7541 §7.1.3).
     private static func isSecret(_ name: String) -> Bool {
         name == "authorization" || name == "cookie" || name == "x-auth-token"

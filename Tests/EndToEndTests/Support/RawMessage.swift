@@ -106,6 +106,13 @@ extension RawConnection {
         }
     }
 
+    /// The same where the head of the first is read already.
+    func answerAll(behind head: RawHead) async throws {
+        _ = try await body(of: head)
+        try await send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        try await answerAll()
+    }
+
     /// At a backend: answers every request on this connection alike.
     func answerAll(_ answer: String = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") async throws {
         while true { try await self.answer(answer) }

@@ -38,6 +38,8 @@ struct StackOptions: Sendable {
     var forwarding = ForwardingPolicy()
     var trustedProxies: [CIDRBlock] = []
     var proxyProtocolFrom: [CIDRBlock] = []
+    /// Whether the front door takes HTTP/2 without TLS.
+    var h2c = false
     /// Of the front door's clients.
     var limits = FrontLimits()
     /// Of clusters that have none of their own in the clusters file.
@@ -315,7 +317,8 @@ struct Parts: Sendable {
                     metrics: GatewayTunnelMetrics(), group: Loops.tunnels, logger: logger,
                     onListening: { listening(false, $0.port ?? 0) }),
                 front: FrontDoor(
-                    listen: local(options.sharedPorts?.front), tls: frontTLS, redirect: options.redirect, cache: cache,
+                    listen: local(options.sharedPorts?.front), h2c: options.h2c, tls: frontTLS,
+                    redirect: options.redirect, cache: cache,
                     tunnels: tunnels, policy: options.forwarding,
                     trustedProxies: options.trustedProxies, proxyProtocolFrom: options.proxyProtocolFrom,
                     limits: options.limits, accessLog: accessLog, drain: drain,

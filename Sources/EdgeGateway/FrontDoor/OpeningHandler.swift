@@ -1,13 +1,17 @@
 import NIOCore
 
-/// A connection whose peer says first whom it speaks for; in front of TLS and HTTP alike.
-final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler {
+/// A connection whose first bytes say what follows them, and hence which handlers it gets: the PROXY protocol's header, or
+/// the preface of HTTP/2.
+final class OpeningHandler<Opening, Invalid: Error>: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+    /// Reads what the connection opens with, and takes it out; `nil` until more bytes arrive.
+    typealias Take = (inout ByteBuffer) throws(Invalid) -> Opening?
 
     private let timeout: TimeAmount
-    private let serve: (ProxyHeader, any Channel) throws -> Void
-    private let refused: (ConnectionRefusal, String) -> Void
+    private let take: Take
+    private let refused: (Invalid?) -> Void
+    private let serve: (Opening, any Channel) throws -> Void
     private var received = ByteBuffer()
     private var timer: Scheduled<Void>?
     /// What an ending gateway has asked of the connection meanwhile.
@@ -15,14 +19,15 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var isOver = false
 
     /// - Parameters:
-    ///   - timeout: from the connection to the header's end.
-    ///   - refused: is told why the connection is closed, with a sentence's end for the log.
-    ///   - serve: adds the handlers of what follows the header.
+    ///   - timeout: from the connection to the end of what it opens with.
+    ///   - refused: is told why the connection is closed; nil: the time is over.
+    ///   - serve: adds the handlers of what follows.
     init(
-        timeout: TimeAmount, refused: @escaping (ConnectionRefusal, String) -> Void,
-        serve: @escaping (ProxyHeader, any Channel) throws -> Void
+        timeout: TimeAmount, take: @escaping Take, refused: @escaping (Invalid?) -> Void,
+        serve: @escaping (Opening, any Channel) throws -> Void
     ) {
         self.timeout = timeout
+        self.take = take
         self.refused = refused
         self.serve = serve
     }
@@ -31,7 +36,7 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleTask(in: timeout) {
             let (handler, context) = bound.value
-            handler.refuse(.proxyHeaderTimeout, "has sent no whole header of the PROXY protocol in time", context)
+            handler.refuse(nil, context)
         }
     }
 
@@ -46,16 +51,16 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isOver else { return }
         received.writeImmutableBuffer(unwrapInboundIn(data))
-        let header: ProxyHeader
-        do throws(ProxyHeader.Invalid) {
-            guard let found = try ProxyHeader.take(from: &received) else { return }
-            header = found
+        let opening: Opening
+        do throws(Invalid) {
+            guard let found = try take(&received) else { return }
+            opening = found
         } catch {
-            return refuse(.proxyHeader, error.description, context)
+            return refuse(error, context)
         }
         isOver = true
         do {
-            try serve(header, context.channel)
+            try serve(opening, context.channel)
         } catch {
             return context.close(promise: nil)
         }
@@ -73,13 +78,13 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-    private func refuse(_ reason: ConnectionRefusal, _ detail: String, _ context: ChannelHandlerContext) {
+    private func refuse(_ reason: Invalid?, _ context: ChannelHandlerContext) {
         guard !isOver else { return }
         isOver = true
-        refused(reason, detail)
+        refused(reason)
         context.close(promise: nil)
     }
 }
 
 @available(*, unavailable)
-extension ProxyHeaderHandler: Sendable {}
+extension OpeningHandler: Sendable {}
