@@ -135,7 +135,7 @@ struct CredentialTests {
         options.authentication[.jwksFile] = "@jwks.json"
         try await withStack(options, within: .seconds(90)) { _ in
         } _: { stack in
-            // The notice is a tenth of what is left when the tunnel is up: long enough for a look on a busy machine.
+            // The notice is a tenth of what is left when the tunnel is up, which is less on a busy machine.
             let end = Date().timeIntervalSince1970 + 30
             let agent = try await FakeAgent.dial(stack, token: signer.sign(.init(cluster: "cluster-a", exp: end)))
             agent.send(.hello(FakeAgent.hello("cluster-a")))
@@ -151,7 +151,8 @@ struct CredentialTests {
             // Once to announce it, and once to say that this is it.
             #expect(agent.errors.map(\.code) == ["token_expired", "token_expired"])
             let announced = stack.gatewayLog.lines("Tunnel's token expires, the agent is asked to dial anew")
-            #expect(announced.map { $0.fields["expires_in_s"] } == ["3"])
+            #expect(announced.count == 1)
+            #expect(announced.allSatisfy { ["1", "2", "3"].contains($0.fields["expires_in_s"]) })
             client.close()
         }
     }
