@@ -42,7 +42,7 @@ class WireWorld(World):
         self.prepare_cluster()
         self.start_gateway(
             "--trusted-proxies", f"{TRUSTED}/32", "--strip-request-headers", OPERATOR_STRIPS,
-            "--header-timeout", f"{HEADER_SECONDS:g}s")
+            "--header-timeout", f"{HEADER_SECONDS:g}s", "--h2c")
         # One tunnel: what was sent first arrives first, so that one can say that something did not arrive.
         self.agent = self.processes.start(
             "agent", [
