@@ -88,7 +88,7 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
         let codec = NIOHTTP2Handler(
             mode: .server, frameDelegate: handler, connectionConfiguration: connection, streamConfiguration: stream)
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandlers(codec, handler)
+        try pipeline.addHandlers(HTTP2EarlyFramesHandler(), codec, handler)
         handler.below = try pipeline.context(handler: codec)
     }
 

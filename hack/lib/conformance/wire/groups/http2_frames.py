@@ -39,6 +39,17 @@ def streams_whose_numbers_leave_some_out(stage: Stage) -> None:
 
 
 @scripted
+def a_large_head_may_come_before_the_settings_are_acknowledged(stage: Stage) -> None:
+    lines = [f"x-{number}: " + "b" * 1_000 for number in range(40)]
+    raw = open_raw(stage)
+    raw.send(*in_parts(raw, 1, 16_000, *lines))
+    raw.wait("SETTINGS, which are acknowledged at once", lambda: raw.frames)
+    stage.asked(get("/", *lines)).send(OK)
+    expect_equal(raw.answer(1).status, 200, "the status")
+    goes_on(stage, raw, 3)
+
+
+@scripted
 def pings_are_answered(stage: Stage) -> None:
     raw = open_raw(stage)
     raw.send(frame(PING, 0, 0, b"12345678"))
@@ -114,6 +125,7 @@ CASES: list[Case] = [
     accepts("no-table-of-fields-and-a-small-frame", lambda raw: [raw.headers(1, fields())],
             opening=PREFACE + settings((1, 0), (5, 16_384))),
     streams_whose_numbers_leave_some_out,
+    a_large_head_may_come_before_the_settings_are_acknowledged,
     pings_are_answered,
     settings_are_acknowledged,
     without_credit_nothing_of_a_body_comes_until_there_is_some,

@@ -109,7 +109,7 @@ CASES: list[Case] = [
     ends_stream("a-window-of-a-stream-that-grows-by-nothing", lambda raw: [window_update(1, 0)], PROTOCOL_ERROR),
     ends_stream("a-window-of-a-stream-that-gets-too-large", lambda raw: [window_update(1, 0x7FFFFFFF)],
                 FLOW_CONTROL_ERROR),
-    ends_stream("more-data-than-there-is-credit-for", lambda raw: [frame(DATA, 0, 1, bytes(16_384))] * 80,
+    ends_stream("more-data-than-there-is-credit-for", lambda raw: [frame(DATA, 0, 1, bytes(16_384))] * 1_500,
                 FLOW_CONTROL_ERROR),
     ends_stream("data-behind-the-end", lambda raw: [frame(DATA, END_STREAM, 1, b"a"), frame(DATA, 0, 1, b"b")],
                 STREAM_CLOSED),
