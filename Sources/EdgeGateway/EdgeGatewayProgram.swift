@@ -64,6 +64,11 @@ package enum EdgeGatewayProgram {
             accessLog,
             registry,
             tunnelMetrics,
+            ClusterSeriesRemoval(metrics) {
+                tunnels.clusters.union(store.clusters())
+            } forget: {
+                accessLog.forget(cluster: $0)
+            },
             CredentialWatcher(
                 files, since: unchanged, authenticator: authenticator, tls: tls, tunnels: authenticated,
                 changed: { [limit = settings.rateLimit] credentials in
@@ -130,7 +135,10 @@ package enum EdgeGatewayProgram {
     private static func describe(_ metrics: PrometheusRegistry) {
         metrics.describe(.init("gateway_requests_total", help: "Requests answered, by cluster and status."))
         metrics.describe(
-            .init("gateway_request_duration_seconds", help: "From a request's head to the end of its answer."))
+            .init(
+                "gateway_request_duration_seconds", help: "From a request's head to the end of its answer.",
+                // Uploads, downloads and event streams last.
+                buckets: MetricDescription.defaultBuckets + [60, 300, 3600]))
         metrics.describe(
             .init("gateway_refused_requests_total", help: "Requests that were not sent on to a cluster, by reason."))
         metrics.describe(
@@ -139,6 +147,16 @@ package enum EdgeGatewayProgram {
             .init(
                 "gateway_http2_violations_total",
                 help: "Rules of HTTP/2 that clients broke, which ended a request or a connection, by reason."))
+        metrics.describe(
+            .init(
+                "gateway_retried_requests_total",
+                help: "Requests that went to a second tunnel, which clients do not see, by reason."))
+        metrics.describe(.init("gateway_connections_total", help: "Users' connections, by protocol and scheme."))
+        metrics.describe(.init("gateway_open_connections", help: "Users' connections open, by protocol and scheme."))
+        metrics.describe(.init("gateway_request_bytes_total", help: "Bytes of requests' bodies, by cluster."))
+        metrics.describe(.init("gateway_response_bytes_total", help: "Bytes of answers' bodies, by cluster."))
+        metrics.describe(
+            .init("gateway_route_lookups_total", help: "Requests whose route was looked for, by what was found."))
         metrics.describe(.init("gateway_active_routes", help: "Routes served, by cluster."))
         metrics.describe(.init("gateway_tunnel_health", help: "1 while a tunnel of the cluster is connected, else 0."))
         for (name, help) in [

@@ -72,6 +72,11 @@ struct MetricFamily: Sendable {
         return new
     }
 
+    /// Forgets series, those that stand for too many excepted.
+    mutating func removeAll(where matches: (MetricLabels) -> Bool) {
+        series = series.filter { labels, _ in foldedLabels.contains(labels) || !matches(labels) }
+    }
+
     /// Forgets a series, unless another has taken its place or others still share it.
     mutating func remove(_ labels: MetricLabels, identifier: ObjectIdentifier) {
         guard let known = series[labels], known.identifier == identifier, !foldedLabels.contains(labels) else { return }

@@ -24,9 +24,31 @@ struct MetricLabels: Hashable, Comparable, Sendable {
         text = pairs.map { "\($0.name)=\"\(PrometheusText.escapedLabelValue($0.value))\"" }.joined(separator: ",")
     }
 
+    static let foldedValue = "_other"
+
     /// The same label names, each with the value that stands for "too many to tell apart".
     static func folded(_ dimensions: [(String, String)]) -> MetricLabels {
-        MetricLabels(dimensions.map { ($0.0, "_other") })
+        MetricLabels(dimensions.map { ($0.0, foldedValue) })
+    }
+
+    /// The value of a label, as it was given; nil where there is none of that name.
+    func value(of name: String) -> String? {
+        let quote = UInt8(ascii: "\""), backslash = UInt8(ascii: "\\")
+        var rest = Substring(text).utf8
+        while let equals = rest.firstIndex(of: UInt8(ascii: "=")) {
+            let isWanted = rest[..<equals].elementsEqual(name.utf8)
+            rest = rest[equals...].dropFirst(2)
+            var value: [UInt8] = []
+            while var byte = rest.popFirst(), byte != quote {
+                if byte == backslash, let escaped = rest.popFirst() {
+                    byte = escaped == UInt8(ascii: "n") ? UInt8(ascii: "\n") : escaped
+                }
+                value.append(byte)
+            }
+            if isWanted { return String(decoding: value, as: UTF8.self) }
+            rest = rest.dropFirst()
+        }
+        return nil
     }
 
     /// In braces, together with one more label, or empty.

@@ -66,6 +66,24 @@ package final class PrometheusRegistry: MetricsFactory {
         }
     }
 
+    /// The values that a label has in any series, but for the one that stands for too many.
+    package func values(of label: String) -> Set<String> {
+        let families = state.withLock { $0.families }
+        var values = Set(families.values.flatMap { $0.series.keys.compactMap { $0.value(of: label) } })
+        values.remove(MetricLabels.foldedValue)
+        return values
+    }
+
+    /// Removes every series, of whichever metric, in which a label has this value. Whoever still holds one counts into
+    /// nothing.
+    package func remove(label: String, value: String) {
+        state.withLock { state in
+            for name in state.families.keys {
+                state.families[name]?.removeAll { $0.value(of: label) == value }
+            }
+        }
+    }
+
     // MARK: MetricsFactory
 
     package func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {

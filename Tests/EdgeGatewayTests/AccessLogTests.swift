@@ -38,6 +38,7 @@ struct AccessLogTests {
         record.bytesIn = 10
         record.bytesOut = 2048
         record.tunnel = "t1"
+        record.protocolVersion = "HTTP/2"
         let line = try await written(record)
         #expect(line["level"] as? String == "info")
         #expect(line["msg"] as? String == "Gateway proxy request")
@@ -45,6 +46,7 @@ struct AccessLogTests {
         #expect(line["host"] as? String == "my-app.example.com")
         #expect(line["path"] as? String == "/api/users")
         #expect(line["method"] as? String == "GET")
+        #expect(line["protocol"] as? String == "HTTP/2")
         #expect(line["status"] as? Int == 200)
         #expect(line["duration_ms"] as? Double == 45.25)
         #expect(line["bytes_in"] as? Int == 10)

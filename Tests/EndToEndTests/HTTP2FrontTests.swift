@@ -2,6 +2,7 @@ import HTTPExchange
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
+import Telemetry
 import TestSupport
 import Testing
 
@@ -217,7 +218,17 @@ struct HTTP2FrontTests {
             try await client.send("P")
             try await client.send("RI / HTTP/1.1\r\nHost: app.test\r\n\r\n")
             #expect(try await client.response().status == 200)
+            func series(_ name: String, _ spoken: String) -> String {
+                "gateway_\(name){protocol=\"\(spoken)\",scheme=\"http\"}"
+            }
+            let open = stack.metrics.exposition()
+            #expect(open.contains(series("open_connections", "HTTP/1.1") + " 1\n"))
+            #expect(open.contains(series("open_connections", "HTTP/2") + " 0\n"))
             client.close()
+            try await eventually("it is closed") {
+                stack.metrics.exposition().contains(series("open_connections", "HTTP/1.1") + " 0\n")
+            }
+            #expect(stack.metrics.exposition().contains(series("connections_total", "HTTP/1.1") + " 1\n"))
         }
     }
 

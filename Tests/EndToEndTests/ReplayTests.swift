@@ -1,5 +1,6 @@
 import EdgeGateway
 import NIOCore
+import Telemetry
 import TestSupport
 import Testing
 import TunnelProtocol
@@ -60,6 +61,8 @@ struct ReplayTests {
                     StreamID(1), .response(ResponseHead(status: 201, fields: ["Content-Length": "0"])), endStream: true)
             )
             #expect(try await client.response().status == 201)
+            #expect(
+                stack.metrics.exposition().contains("gateway_retried_requests_total{reason=\"not_processed\"} 1\n"))
             client.close()
         }
     }
@@ -85,6 +88,8 @@ struct ReplayTests {
                 // Not a third time.
                 other.disconnect()
                 #expect(try await client.response().status == 503)
+                #expect(
+                    stack.metrics.exposition().contains("gateway_retried_requests_total{reason=\"tunnel_lost\"} 1\n"))
                 client.close()
             }
         }

@@ -101,6 +101,24 @@ struct PrometheusRegistryTests {
         #expect(registry.exposition().split(separator: "\n").count { $0.hasPrefix("c{") } <= 20)
     }
 
+    @Test("Series with a label of a value are removed from all metrics, whatever is in the other values")
+    func removedByLabel() {
+        let registry = PrometheusRegistry()
+        let tricky = "a\\\",cluster=\"b\",\n="
+        for cluster in ["b", "bb", tricky] {
+            Counter(label: "requests", dimensions: [("cluster", cluster), ("z", "1")], factory: registry).increment()
+            Gauge(label: "health", dimensions: [("a", tricky), ("cluster", cluster)], factory: registry).record(1)
+        }
+        Counter(label: "others", dimensions: [("xcluster", "b")], factory: registry).increment()
+        #expect(registry.values(of: "cluster") == ["b", "bb", tricky])
+        registry.remove(label: "cluster", value: "b")
+        #expect(registry.values(of: "cluster") == ["bb", tricky])
+        registry.remove(label: "cluster", value: tricky)
+        #expect(registry.values(of: "cluster") == ["bb"])
+        #expect(registry.exposition().contains("requests{cluster=\"bb\",z=\"1\"} 1\n"))
+        #expect(registry.values(of: "xcluster") == ["b"])
+    }
+
     @Test("A destroyed series disappears, makes room, and does not take a newer one with it")
     func destruction() {
         let registry = PrometheusRegistry(seriesLimit: 1)

@@ -1,4 +1,4 @@
-import Metrics
+package import Metrics
 package import NIOCore
 import ServiceLifecycle
 import Synchronization
@@ -11,6 +11,8 @@ package struct AccessRecord: Sendable {
     /// Without its query, which may hold secrets.
     package var path: String
     package var method: String
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    package var protocolVersion = "HTTP/1.1"
     /// What the client saw; 499 if it went away before an answer.
     package var status: UInt16
     package var duration: TimeAmount
@@ -48,21 +50,24 @@ package struct AccessLog: Service {
         /// Whoever holds it writes.
         let writer: Mutex<Writer>
 
-        init(lines: LogLineBatch?, share: Int) { writer = Mutex(Writer(lines: lines, share: share)) }
+        init(_ writer: Writer) { self.writer = Mutex(writer) }
     }
 
     private let pending: Pending
     /// Yields when there is something to write after there was nothing.
     private let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
-    private let lost = Counter(label: "gateway_access_log_dropped_total")
+    private let lost: Counter
 
     /// - Parameters:
     ///   - lines: where lines are written; `nil` only counts.
     ///   - share: of a thousand requests that came to their end without failure so many have a line, chosen by chance.
-    package init(lines: LogLineBatch?, share: Int = 1000) {
+    package init(
+        lines: LogLineBatch?, share: Int = 1000, factory: any MetricsFactory = MetricsSystem.factory
+    ) {
         (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        pending = Pending(lines: lines, share: share)
+        lost = Counter(label: "gateway_access_log_dropped_total", factory: factory)
+        pending = Pending(Writer(lines: lines, share: share, factory: factory))
     }
 
     /// The lines of the access log.
@@ -93,6 +98,9 @@ package struct AccessLog: Service {
         writeAll()
     }
 
+    /// A cluster is gone, and its series have been removed: should it come back, it gets new ones.
+    package func forget(cluster: String) { pending.writer.withLock { $0.series[cluster] = nil } }
+
     /// Writes what is left. To be called once more when all that records has ended: a request may end after `run` has,
     /// where its time to end was over.
     package func writeAll() {
@@ -115,7 +123,17 @@ package struct AccessLog: Service {
         /// Series that were used before: looking one up by its labels takes longer than counting.
         var series: [String: ClusterSeries] = [:]
 
+        private let factory: any MetricsFactory
+        private let lookups: EnumeratedCounters<RouteLookupResult>
+
         private static let mostSeries = 10_000
+
+        init(lines: LogLineBatch?, share: Int, factory: any MetricsFactory) {
+            self.lines = lines
+            self.share = share
+            self.factory = factory
+            lookups = EnumeratedCounters("gateway_route_lookups_total", by: "result", factory: factory)
+        }
 
         mutating func write(_ records: [AccessRecord]) {
             for record in records {
@@ -129,7 +147,9 @@ package struct AccessLog: Service {
         private mutating func count(_ record: AccessRecord) {
             let cluster = record.cluster ?? ""
             if series.count >= Self.mostSeries { series = [:] }
-            series[cluster, default: ClusterSeries(cluster)].count(record)
+            let factory = factory
+            series[cluster, default: ClusterSeries(cluster, factory)].count(record)
+            if let result = RouteLookupResult(record) { lookups.count(result) }
         }
 
         private mutating func line(_ record: AccessRecord) {
@@ -148,6 +168,7 @@ package struct AccessLog: Service {
             lines?.add("host", record.host)
             lines?.add("method", record.method)
             lines?.add("path", record.path)
+            lines?.add("protocol", record.protocolVersion)
             if !record.requestID.isEmpty { lines?.add("request_id", record.requestID) }
             if self.share < 1000 { lines?.add("sample", thousandths: Int64(share)) }
             lines?.add("status", Int(record.status))
@@ -159,23 +180,49 @@ package struct AccessLog: Service {
 
     private struct ClusterSeries: Sendable {
         let cluster: String
+        let factory: any MetricsFactory
         let duration: Timer
+        let bytesIn: Counter
+        let bytesOut: Counter
         var requests: [UInt16: Counter] = [:]
 
-        init(_ cluster: String) {
+        init(_ cluster: String, _ factory: any MetricsFactory) {
             self.cluster = cluster
-            duration = Timer(label: "gateway_request_duration_seconds", dimensions: [("cluster_uuid", cluster)])
+            self.factory = factory
+            let labels = [("cluster_uuid", cluster)]
+            duration = Timer(label: "gateway_request_duration_seconds", dimensions: labels, factory: factory)
+            bytesIn = Counter(label: "gateway_request_bytes_total", dimensions: labels, factory: factory)
+            bytesOut = Counter(label: "gateway_response_bytes_total", dimensions: labels, factory: factory)
         }
 
         mutating func count(_ record: AccessRecord) {
             duration.recordNanoseconds(record.duration.nanoseconds)
+            bytesIn.increment(by: record.bytesIn)
+            bytesOut.increment(by: record.bytesOut)
             let counter =
                 requests[record.status]
                 ?? Counter(
                     label: "gateway_requests_total",
-                    dimensions: [("cluster_uuid", cluster), ("status_code", "\(record.status)")])
+                    dimensions: [("cluster_uuid", cluster), ("status_code", "\(record.status)")], factory: factory)
             requests[record.status] = counter
             counter.increment()
+        }
+    }
+}
+
+/// What the table of routes said to a request.
+enum RouteLookupResult: String, CaseIterable, Hashable, Sendable {
+    case hit
+    case noSuchHost = "no_such_host"
+    case noSuchPath = "no_such_path"
+
+    /// `nil` where it was not asked.
+    init?(_ record: AccessRecord) {
+        if record.cluster != nil {
+            self = .hit
+        } else {
+            guard let result = record.failure.flatMap(Self.init), result != .hit else { return nil }
+            self = result
         }
     }
 }

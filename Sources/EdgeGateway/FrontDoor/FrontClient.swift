@@ -8,6 +8,7 @@ import TunnelProtocol
 /// Bound to the connection's event loop. Nothing is asked of it once its exchange is over.
 protocol FrontClient: AnyObject {
     var shared: ProxyContext { get }
+    var spoken: FrontProtocol { get }
     /// Who speaks on the connection, as logs and applications see it.
     var address: String { get }
     /// Whether that is a proxy that is believed when it says whom it speaks for.

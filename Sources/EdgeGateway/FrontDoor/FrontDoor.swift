@@ -33,7 +33,7 @@ package struct FrontDoor: Service {
         listen: HostAndPort, h2c: Bool = false, tls: FrontTLS? = nil, redirect: HTTPSRedirect? = nil, cache: RouteCache,
         tunnels: TunnelRegistry, policy: ForwardingPolicy, trustedProxies: [CIDRBlock],
         proxyProtocolFrom: [CIDRBlock] = [], limits: FrontLimits = FrontLimits(), accessLog: AccessLog,
-        drain: GatewayDrain,
+        metrics: FrontMetrics = FrontMetrics(), drain: GatewayDrain,
         reusePort: Bool = false, opens: @escaping @Sendable () async -> Void = {},
         group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
@@ -41,7 +41,7 @@ package struct FrontDoor: Service {
         self.tls = tls
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
-            redirect: redirect, limits: limits)
+            metrics: metrics, redirect: redirect, limits: limits)
         self.h2c = h2c
         self.limits = limits
         self.proxyProtocolFrom = proxyProtocolFrom

@@ -1,5 +1,6 @@
 import HTTPExchange
 import NIOCore
+import Telemetry
 import TunnelProtocol
 import TunnelTransport
 
@@ -61,6 +62,7 @@ final class FrontExchange: StreamReceiver {
         record = AccessRecord(
             host: "", path: "", method: request.method, status: 0, duration: .zero, client: client.address)
         record.requestID = id.text
+        record.protocolVersion = request.version == .http10 ? "HTTP/1.0" : client.spoken.name
         let now = NIODeadline.now()
         started = now
         machine = ExchangeStateMachine(requestEnded: !hasRequestBody, now: now, timeouts: .init())
@@ -189,15 +191,15 @@ final class FrontExchange: StreamReceiver {
             finder = .agent
             let failure = ExchangeFailure(code)
             // Of an agent's replicas one may know a new route a moment before the others.
-            if code.wasNeverProcessed, retryElsewhere(otherwise: failure) { return }
+            if code.wasNeverProcessed, retryElsewhere(.notProcessed, otherwise: failure) { return }
             lose(failure)
         case .lost:
             // It may have been processed, or not: only what may be processed twice goes to another tunnel.
-            if HTTPMethods.isIdempotent(record.method), retryElsewhere(otherwise: .tunnelLost) { return }
+            if HTTPMethods.isIdempotent(record.method), retryElsewhere(.tunnelLost, otherwise: .tunnelLost) { return }
             lose(.tunnelLost)
         case .refused(let refusal):
             guard refusal != .headTooLarge else { return end(machine.serverFailed(.headerTooLarge)) }
-            if retryElsewhere(otherwise: .overloaded) { return }
+            if retryElsewhere(.tunnelFull, otherwise: .overloaded) { return }
             end(machine.serverFailed(.overloaded))
         case .holdBack: hold(true)
         case .resume:
@@ -219,7 +221,7 @@ final class FrontExchange: StreamReceiver {
     // MARK: Trying again
 
     /// The request goes to another tunnel, once, while nothing of an answer is out and all of the request is at hand.
-    private func retryElsewhere(otherwise failure: ExchangeFailure) -> Bool {
+    private func retryElsewhere(_ reason: RetryReason, otherwise failure: ExchangeFailure) -> Bool {
         guard !machine.isOver, !machine.hasResponseHead, !hasRetried, let cluster = record.cluster,
             let body = replay.body
         else { return false }
@@ -227,6 +229,7 @@ final class FrontExchange: StreamReceiver {
         stream = nil
         forward(cluster: cluster, avoiding: record.tunnel, otherwise: failure)
         guard !machine.isOver else { return true }
+        shared.metrics.retries.count(reason)
         finder = .gateway
         if hasRequestBody, body.readableBytes > 0 || machine.requestHasEnded {
             stream?.send(body, endStream: machine.requestHasEnded)
@@ -444,7 +447,7 @@ final class FrontExchange: StreamReceiver {
         request.host = record.host
         request.requestID = requestID.text
         request.quota = quota
-        if finder == .gateway { shared.refusals.count(failure) }
+        if finder == .gateway { shared.metrics.refusals.count(failure) }
         if failure == .clusterOffline, let cluster = record.cluster {
             request.offlineSince = shared.tunnels.offlineSince(cluster).map { "\($0)" }
         }

@@ -5,6 +5,14 @@ enum FrontProtocol: String, CaseIterable, Sendable {
     case http2 = "h2"
     case http11 = "http/1.1"
 
+    /// As the access log and metrics have it.
+    var name: String {
+        switch self {
+        case .http2: "HTTP/2"
+        case .http11: "HTTP/1.1"
+        }
+    }
+
     /// What a client with prior knowledge of HTTP/2 begins with (RFC 9113 §3.4).
     private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
@@ -17,6 +25,7 @@ enum FrontProtocol: String, CaseIterable, Sendable {
 
     /// Adds the handlers to a connection.
     func serve(_ channel: any Channel, _ shared: ProxyContext, _ client: ClientAddress, isDraining: Bool) throws {
+        shared.metrics.connections.follow(channel, self, scheme: shared.scheme)
         switch self {
         case .http2: try HTTP2FrontHandler.install(in: channel, shared: shared, client: client, isDraining: isDraining)
         case .http11:

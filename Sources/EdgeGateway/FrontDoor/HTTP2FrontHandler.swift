@@ -137,7 +137,7 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
     }
 
     /// A request that HTTP/2 allows the form of, but not what it says.
-    func countMalformed() { shared.http2Violations.count(.malformedRequest) }
+    func countMalformed() { shared.metrics.http2Violations.count(.malformedRequest) }
 
     // MARK: Channel events
 
@@ -234,7 +234,7 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
         if let code = codecEnd {
             codecEnd = nil
             guard !state.isClosed else { return }
-            shared.http2Violations.count(HTTP2Violation(error, code))
+            shared.metrics.http2Violations.count(HTTP2Violation(error, code))
             _ = state.closeNow()
             loseStreams()
             sayGoodbye(by: .now() + Self.lingerTime)
@@ -315,7 +315,7 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
 
     /// The client breaks a rule that the codec does not look after.
     private func end(_ violation: HTTP2Violation, _ code: HTTP2ErrorCode) {
-        shared.http2Violations.count(violation)
+        shared.metrics.http2Violations.count(violation)
         loseStreams()
         tellEnd(state.closeNow(), code)
         sayGoodbye(by: .now() + Self.lingerTime)

@@ -59,6 +59,7 @@ final class HTTP2FrontStream: FrontClient {
     // MARK: What an exchange wants to know
 
     var shared: ProxyContext { connection.shared }
+    var spoken: FrontProtocol { .http2 }
     var address: String { connection.address }
     var isTrusted: Bool { connection.isTrusted }
     var eventLoop: (any EventLoop)? { connection.context?.eventLoop }

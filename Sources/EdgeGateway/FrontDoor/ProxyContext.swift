@@ -1,6 +1,5 @@
 import HTTPExchange
 import Settings
-import Telemetry
 
 /// What all connections of one listener of the front door share.
 final class ProxyContext: Sendable {
@@ -9,8 +8,7 @@ final class ProxyContext: Sendable {
     let policy: ForwardingPolicy
     let trustedProxies: [CIDRBlock]
     let accessLog: AccessLog
-    let refusals: RefusalMetrics
-    let http2Violations: EnumeratedCounters<HTTP2Violation>
+    let metrics: FrontMetrics
     /// `http` or `https`.
     let scheme: String
     /// The value of `Strict-Transport-Security` in every answer; nil for none.
@@ -22,17 +20,14 @@ final class ProxyContext: Sendable {
     /// For a listener without TLS.
     init(
         cache: RouteCache, tunnels: TunnelRegistry, policy: ForwardingPolicy, trustedProxies: [CIDRBlock],
-        accessLog: AccessLog, refusals: RefusalMetrics = RefusalMetrics(),
-        http2Violations: EnumeratedCounters<HTTP2Violation> = HTTP2Violation.counters(), redirect: HTTPSRedirect?,
-        limits: FrontLimits
+        accessLog: AccessLog, metrics: FrontMetrics = FrontMetrics(), redirect: HTTPSRedirect?, limits: FrontLimits
     ) {
         self.cache = cache
         self.tunnels = tunnels
         self.policy = policy
         self.trustedProxies = trustedProxies
         self.accessLog = accessLog
-        self.refusals = refusals
-        self.http2Violations = http2Violations
+        self.metrics = metrics
         scheme = "http"
         transportSecurity = nil
         self.redirect = redirect
@@ -46,8 +41,7 @@ final class ProxyContext: Sendable {
         policy = plain.policy
         trustedProxies = plain.trustedProxies
         accessLog = plain.accessLog
-        refusals = plain.refusals
-        http2Violations = plain.http2Violations
+        metrics = plain.metrics
         scheme = "https"
         self.transportSecurity = transportSecurity
         redirect = nil

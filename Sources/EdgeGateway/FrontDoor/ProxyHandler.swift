@@ -213,6 +213,7 @@ final class ProxyHandler: ChannelDuplexHandler, FrontClient, TimedConnection {
 
     // MARK: The exchange's wishes
 
+    var spoken: FrontProtocol { .http11 }
     var eventLoop: (any EventLoop)? { context?.eventLoop }
     var knowsUpgrade: Bool { true }
 

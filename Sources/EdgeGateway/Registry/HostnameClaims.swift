@@ -66,6 +66,9 @@ package struct HostnameClaims {
         self.timeToLive = timeToLive
     }
 
+    /// The clusters that have routes, served or not.
+    package var clusterNames: some Collection<String> { clusters.keys }
+
     /// Routes that are served now, per cluster.
     package func activeRouteCount(of cluster: String) -> Int {
         (keys[cluster] ?? [:]).reduce(0) { owners[$1.key] == cluster ? $0 + $1.value.count : $0 }

@@ -17,6 +17,8 @@ package protocol RouteStore: Sendable {
     func refresh(_ cluster: String) async throws -> String
     /// Drops the routes of clusters whose time to live is over.
     func expire() async throws -> (clusters: [String], change: HostnameClaims.Change)
+    /// The clusters that have routes, served or not.
+    func clusters() async throws -> Set<String>
     /// Routes of a cluster that are served now.
     func activeRouteCount(of cluster: String) async throws -> Int
     /// The routes served now, a page of them.
@@ -56,6 +58,8 @@ package final class InMemoryRouteStore: RouteStore {
     package func expire() -> (clusters: [String], change: HostnameClaims.Change) {
         claims.withLock { $0.expire(now: .now()) }
     }
+
+    package func clusters() -> Set<String> { claims.withLock { Set($0.clusterNames) } }
 
     package func activeRouteCount(of cluster: String) -> Int {
         claims.withLock { $0.activeRouteCount(of: cluster) }

@@ -189,6 +189,9 @@ package final class TunnelRegistry: Sendable {
 
     package func count(of cluster: String) -> Int { state.withLock { $0.clusters[cluster]?.tunnels.count ?? 0 } }
 
+    /// Those that have a tunnel.
+    package var clusters: Set<String> { state.withLock { Set($0.clusters.keys) } }
+
     package var all: [ConnectedTunnel] { state.withLock { $0.clusters.values.flatMap(\.tunnels) } }
 
     private func report(_ cluster: String, _ count: Int) {

@@ -95,6 +95,8 @@ struct Stack: Sendable {
     var directory: URL
     var authenticator: TunnelAuthenticator
     var backend: Backend
+    /// What the gateway counts.
+    var metrics: PrometheusRegistry
     var gatewayLog: LogRecorder
     var agentLog: LogRecorder
     /// `true` once the agent has ended.
@@ -168,7 +170,8 @@ func withStack(
             cache: parts.cache,
             guardrail: parts.guardrail, sync: parts.sync, status: parts.status, directory: parts.directory,
             authenticator: parts.authenticator, backend: backend,
-            gatewayLog: parts.gatewayLog, agentLog: parts.agentLog, stopAgent: { stopAgent.finish() })
+            metrics: parts.metrics, gatewayLog: parts.gatewayLog, agentLog: parts.agentLog,
+            stopAgent: { stopAgent.finish() })
         let agent: @Sendable () async throws -> Void = {
             guard options.hasAgent else { return }
             let pool = try parts.pool(options, port: agentPort)
@@ -201,6 +204,7 @@ struct Parts: Sendable {
     let guardrail: ForwardingGuard
     let sync: FakeSync
     let status = TunnelStatus()
+    let metrics = PrometheusRegistry()
     let gatewayLog = LogRecorder()
     let agentLog = LogRecorder()
     let upstream: UpstreamPools
@@ -277,7 +281,8 @@ struct Parts: Sendable {
         let routes = InMemoryRouteStore(gatewayDomain: gatewayDomain, timeToLive: .seconds(300))
         let registry = RouteRegistry(store: routes, cache: cache, tunnels: tunnels, logger: logger)
         let accessLog = AccessLog(
-            lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }))
+            lines: AccessLog.lines(format: .json, output: LogOutput { [gatewayLog] in gatewayLog.record(json: $0) }),
+            factory: metrics)
         let drain = GatewayDrain(grace: options.gatewayGrace)
         let warmUp = WarmUp(longest: options.warmUp)
         func local(_ port: Int?) -> HostAndPort { HostAndPort(host: "127.0.0.1", port: port ?? 0) }
@@ -321,7 +326,8 @@ struct Parts: Sendable {
                     redirect: options.redirect, cache: cache,
                     tunnels: tunnels, policy: options.forwarding,
                     trustedProxies: options.trustedProxies, proxyProtocolFrom: options.proxyProtocolFrom,
-                    limits: options.limits, accessLog: accessLog, drain: drain,
+                    limits: options.limits, accessLog: accessLog, metrics: FrontMetrics(factory: metrics),
+                    drain: drain,
                     reusePort: options.sharedPorts != nil, opens: { await warmUp.wait() },
                     group: options.separateLoops ? Loops.front : Loops.tunnels, logger: logger,
                     onListening: { listening(true, $0.port ?? 0) })),
