@@ -15,6 +15,9 @@ package struct BackendTransport: Hashable, Sendable {
     /// HTTP/1.1 in plain text.
     package static let plain = BackendTransport()
 
+    /// What is spoken, for people.
+    var spoken: String { (usesHTTP2 ? "HTTP/2" : "HTTP/1.1") + (tls == nil ? "" : " over TLS") }
+
     /// The same for a request that wants to switch to another protocol, which is asked for by HTTP/1.1 alone.
     var upgradable: BackendTransport { BackendTransport(tls: tls) }
 }

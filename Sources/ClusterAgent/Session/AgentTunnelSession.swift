@@ -83,6 +83,7 @@ final class AgentTunnelSession: TunnelObserver {
     func streamOpened(_ head: RequestHead, endStream: Bool, on tunnel: Tunnel) -> (any AcceptedStreamReceiver)? {
         guard !head.isCanary else { return CanaryAnswer(endStream: endStream) }
         guard let pool = upstream.pool(on: tunnel.eventLoop) else { return nil }
+        if head.isExplain { return ExplainAnswer(head: head, pool: pool) }
         return UpstreamExchange(head: head, endStream: endStream, pool: pool, failures: failures)
     }
 

@@ -27,6 +27,7 @@ package struct AdminPages: Sendable {
             OperationsRoute("/-/explain") { query in
                 await answer { () async throws -> RequestExplanation in
                     var explanation = try RequestExplanation(query, cache: cache, tunnels: tunnels, instance: instance)
+                    await explanation.askAgent(tunnels)
                     try await explanation.suggest(from: store)
                     return explanation
                 }

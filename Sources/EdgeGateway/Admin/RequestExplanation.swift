@@ -61,6 +61,44 @@ struct RequestExplanation: Encodable, Hashable, Sendable {
         var lost: String?
     }
 
+    /// What the agent that has the chosen tunnel says that it would do.
+    struct AgentView: Encodable, Hashable, Sendable {
+        var tunnel: String
+        /// Whether it would take the request at all.
+        var advertised: Bool?
+        /// `NAMESPACE/NAME` of the Service that the request would go to.
+        var service: String?
+        var target: String?
+        /// `ingress-controller`, which routes by host and path itself, or `service`.
+        var via: String?
+        var backendProtocol: String?
+        /// Whether the agent has, or just had, a connection to it.
+        var reachable: Bool?
+        /// Why not, as the client would be told (docs/failures.md), and as a sentence.
+        var failure: String?
+        var detail: String?
+        /// Why there is nothing to tell.
+        var problem: String?
+
+        init(tunnel: String, _ answer: AgentQuestion.Answer) {
+            self.tunnel = tunnel
+            switch answer {
+            case .explained(let explanation):
+                advertised = explanation.destination != nil
+                guard let destination = explanation.destination else { return }
+                service = destination.service
+                target = destination.target
+                via = destination.viaIngressController ? "ingress-controller" : "service"
+                backendProtocol = destination.backendProtocol
+                reachable = destination.failure == nil
+                failure = destination.failure
+                detail = destination.detail
+            case .notUnderstood: problem = "this agent is too old to be asked"
+            case .none(let reason): problem = reason
+            }
+        }
+    }
+
     /// More are counted and not shown.
     static let mostCandidates = 100
 
@@ -84,6 +122,8 @@ struct RequestExplanation: Encodable, Hashable, Sendable {
     /// As they stand now: the next request may find another one less busy, and one on its connection's own event loop is
     /// preferred where it is not much busier.
     var tunnels: [TunnelVerdict]
+    /// Absent where no tunnel was chosen.
+    var agent: AgentView?
     /// Names that are served and look like the one asked for.
     var similarHosts: [String]?
 
@@ -128,6 +168,24 @@ struct RequestExplanation: Encodable, Hashable, Sendable {
             outcome = ExchangeFailure.clusterOffline.code
             offlineSince = tunnels.offlineSince(cluster).map { "\($0)" }
             summary = "cluster \(cluster) owns the route, and none of its tunnels leads to this gateway"
+        }
+    }
+
+    /// Asks the agent on the chosen tunnel what it would do.
+    mutating func askAgent(_ tunnels: TunnelRegistry) async {
+        guard let id = self.tunnels.first(where: \.chosen)?.id,
+            let connected = tunnels.all.first(where: { $0.id == id })
+        else { return }
+        let answer = await AgentQuestion.ask(
+            connected.tunnel, authority: request.authority, target: request.target)
+        let view = AgentView(tunnel: id, answer)
+        agent = view
+        if view.advertised == false {
+            outcome = ExchangeFailure.notAdvertised.code
+            summary = "the agent of cluster \(owner ?? "") does not serve it any more, or not yet"
+        } else if let failure = view.failure {
+            outcome = failure
+            summary = "cluster \(owner ?? "") serves it, and its agent cannot reach \(view.service ?? "the Service")"
         }
     }
 
