@@ -119,6 +119,7 @@ let package = Package(
             [
                 "KubernetesAPI", "KubernetesRuntime", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
                 "Telemetry", "Settings", nioCore, nioPosix, nioHTTP1, nioHTTP2, nioHPACK, nioTLS, nioSSL,
+                asyncHTTPClient,
                 serviceLifecycle, unixSignals, logging, metrics, crypto, jwtKit, x509, asn1, yams,
             ]),
         library(

@@ -51,6 +51,7 @@ package enum EdgeGatewayProgram {
             Set(["front", "agent"]).union(settings.frontTLS == nil ? [] : ["front-tls"]))
         let certificates = CertificateStore()
         let sources = try CertificateSources(settings.frontTLS, client, store: certificates, logger: logger)
+        let challenges = settings.frontTLS?.domainIssuer.map { _ in ChallengeTable() }
         let frontTLS = settings.frontTLS.map { tls in
             FrontTLS(
                 listen: tls.listen, certificates: certificates, transportSecurity: tls.transportSecurity,
@@ -98,7 +99,8 @@ package enum EdgeGatewayProgram {
                     onListening: { _ in readiness.isBound("agent") }),
                 front: FrontDoor(
                     listen: settings.listen, h2c: settings.h2c, tls: frontTLS,
-                    redirect: settings.redirectPort.map(HTTPSRedirect.init(port:)), cache: cache, tunnels: tunnels,
+                    redirect: settings.redirectPort.map(HTTPSRedirect.init(port:)), challenges: challenges,
+                    cache: cache, tunnels: tunnels,
                     policy: ForwardingPolicy(
                         strippedRequestFields: Set(settings.stripRequestHeaders), traces: settings.traceContext),
                     trustedProxies: settings.trustedProxies, proxyProtocolFrom: settings.proxyProtocolFrom,
@@ -107,6 +109,7 @@ package enum EdgeGatewayProgram {
                     onListening: { _ in readiness.isBound("front") })),
         ]
         services += sources.services
+        services += domainCertificates(settings, client, store, challenges, logger)
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         // The drain itself ends within the grace time; this is for what hangs.
@@ -116,6 +119,24 @@ package enum EdgeGatewayProgram {
         defer { accessLog.writeAll() }
         try await ServiceGroup(configuration: configuration).run()
         logger.info("Stopped pipeops-gateway")
+    }
+
+    /// What has certificates made for users' own domains, where that is wanted.
+    private static func domainCertificates(
+        _ settings: GatewaySettings, _ client: KubernetesClient?, _ store: InMemoryRouteStore,
+        _ challenges: ChallengeTable?, _ logger: Logger
+    ) -> [any ServiceLifecycle.Service] {
+        guard let tls = settings.frontTLS, let issuer = tls.domainIssuer, let namespace = tls.secretsNamespace,
+            let client, let challenges
+        else { return [] }
+        let plan = DomainCertificatePlan.Settings(
+            namespace: namespace, issuer: issuer, mostPerCluster: tls.domainCertificatesPerCluster)
+        let domain = settings.gatewayDomain
+        return [
+            ChallengeSolvers(client: client, namespace: namespace, table: challenges, logger: logger),
+            DomainCertificates(
+                client: client, settings: plan, domains: { .all(in: store, gatewayDomain: domain) }, logger: logger),
+        ]
     }
 
     /// The limits of the front door, with a number of connections that there are files for.
@@ -185,6 +206,13 @@ package enum EdgeGatewayProgram {
             .init(
                 "gateway_certificate_expiry_timestamp_seconds",
                 help: "When a certificate of the front door ends, in seconds since 1970."))
+        for (name, help) in [
+            ("", "Certificates that cert-manager was asked for, for users' own domains."),
+            ("_ready", "Those of them that are issued."),
+            ("_left_out", "Domains beyond what a cluster may have certificates for."),
+        ] {
+            metrics.describe(.init("gateway_domain_certificates\(name)", help: help))
+        }
         metrics.describe(
             .init("gateway_certificate_reloads_total", help: "Changed certificates read again, by result."))
         metrics.describe(

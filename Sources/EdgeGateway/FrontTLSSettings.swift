@@ -8,6 +8,10 @@ package struct FrontTLSSettings: Hashable, Sendable {
     package var certificates: String?
     /// The namespace whose labelled Secrets hold certificates; nil: none does.
     package var secretsNamespace: String?
+    /// Whom certificates for users' own domains are asked of; nil: nobody.
+    package var domainIssuer: IssuerReference?
+    /// Domains of one cluster that get a certificate.
+    package var domainCertificatesPerCluster = 100
     /// How long browsers shall come by TLS only; nil: nothing is said about it.
     package var transportSecurity: Duration?
 
@@ -16,8 +20,10 @@ package struct FrontTLSSettings: Hashable, Sendable {
     /// - Returns: nil where TLS is not wanted.
     static func read(_ reader: SettingsReader<GatewaySettings.Name>) throws(SettingsError) -> FrontTLSSettings? {
         guard let listen = try reader.address(.listenTLS) else {
-            for name in [GatewaySettings.Name.certificates, .certificateSecrets, .hsts] where reader.given(name) != nil
-            {
+            for name in [
+                GatewaySettings.Name.certificates, .certificateSecrets, .domainIssuer, .domainCertificatesPerCluster,
+                .hsts,
+            ] where reader.given(name) != nil {
                 throw reader.refusal(of: name, problem: "has no effect without listen-tls")
             }
             return nil
@@ -31,8 +37,20 @@ package struct FrontTLSSettings: Hashable, Sendable {
                 .certificates,
                 expected: "the path of a directory with certificates and their keys; or set certificate-secrets")
         }
+        let issuer = try reader.value(
+            .domainIssuer,
+            expected: "the name of a ClusterIssuer, or Issuer/NAME of one in the namespace of the Secrets"
+        ) { IssuerReference($0) }
+        if issuer != nil, secrets == nil {
+            throw reader.refusal(of: .domainIssuer, problem: "needs certificate-secrets, where certificates are put")
+        }
+        if issuer == nil, reader.given(.domainCertificatesPerCluster) != nil {
+            throw reader.refusal(of: .domainCertificatesPerCluster, problem: "has no effect without domain-issuer")
+        }
         return FrontTLSSettings(
-            listen: listen, certificates: certificates, secretsNamespace: secrets,
+            listen: listen, certificates: certificates, secretsNamespace: secrets, domainIssuer: issuer,
+            domainCertificatesPerCluster: try reader.int(
+                .domainCertificatesPerCluster, default: 100, in: 1...100_000),
             transportSecurity: try reader.duration(.hsts, in: .zero ... .seconds(10 * 365 * 86_400)))
     }
 

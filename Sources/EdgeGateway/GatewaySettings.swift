@@ -30,6 +30,8 @@ package struct GatewaySettings: Sendable {
         case listenTLS = "listen-tls"
         case certificates
         case certificateSecrets = "certificate-secrets"
+        case domainIssuer = "domain-issuer"
+        case domainCertificatesPerCluster = "domain-certificates-per-cluster"
         case kubeconfig
         case context
         case hsts

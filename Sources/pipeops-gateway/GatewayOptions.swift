@@ -49,6 +49,23 @@ struct FrontOptions: ParsableArguments {
     @Option(
         help: .init(
             """
+            The ClusterIssuer of cert-manager, or Issuer/NAME in the namespace of --certificate-secrets, by which \
+            certificates are issued for users' own domains: a Certificate is made for each that is served, challenges \
+            by HTTP-01 are passed to their solvers, and it goes a day after its domain. Default: none is made. \
+            [PIPEOPS_GATEWAY_DOMAIN_ISSUER]
+            """,
+            valueName: "name"))
+    var domainIssuer: String?
+
+    @Option(
+        help: .init(
+            "Domains of one cluster that get a certificate. Default: 100. [PIPEOPS_GATEWAY_DOMAIN_CERTIFICATES_PER_CLUSTER]",
+            valueName: "count"))
+    var domainCertificatesPerCluster: String?
+
+    @Option(
+        help: .init(
+            """
             The kubeconfig file of that cluster. Default: KUBECONFIG, or the cluster the gateway runs in, or \
             ~/.kube/config. [PIPEOPS_GATEWAY_KUBECONFIG]
             """,
@@ -399,6 +416,8 @@ extension GatewayCommand {
         case .listenTLS: front.listenTLS
         case .certificates: front.certificates
         case .certificateSecrets: front.certificateSecrets
+        case .domainIssuer: front.domainIssuer
+        case .domainCertificatesPerCluster: front.domainCertificatesPerCluster
         case .kubeconfig: front.kubeconfig
         case .context: front.context
         case .hsts: front.hsts

@@ -24,13 +24,15 @@ package struct FrontDoor: Service {
     /// - Parameters:
     ///   - h2c: whether clients may speak HTTP/2 without TLS, with prior knowledge.
     ///   - tls: nil: there is no listener for it.
+    ///   - challenges: which requests go to solvers of the gateway's own cluster.
     ///   - limits: of its clients; any number of connections where it names none.
     ///   - proxyProtocolFrom: peers that have to say by the PROXY protocol whom they speak for.
     ///   - redirect: sends clients away that come without TLS; nil: they are served.
     ///   - reusePort: whether another process may listen on the same port, too (`SO_REUSEPORT`).
     ///   - opens: returns when the listener may open.
     package init(
-        listen: HostAndPort, h2c: Bool = false, tls: FrontTLS? = nil, redirect: HTTPSRedirect? = nil, cache: RouteCache,
+        listen: HostAndPort, h2c: Bool = false, tls: FrontTLS? = nil, redirect: HTTPSRedirect? = nil,
+        challenges: ChallengeTable? = nil, cache: RouteCache,
         tunnels: TunnelRegistry, policy: ForwardingPolicy, trustedProxies: [CIDRBlock],
         proxyProtocolFrom: [CIDRBlock] = [], limits: FrontLimits = FrontLimits(), accessLog: AccessLog,
         metrics: FrontMetrics = FrontMetrics(), drain: GatewayDrain,
@@ -41,7 +43,7 @@ package struct FrontDoor: Service {
         self.tls = tls
         shared = ProxyContext(
             cache: cache, tunnels: tunnels, policy: policy, trustedProxies: trustedProxies, accessLog: accessLog,
-            metrics: metrics, redirect: redirect, limits: limits)
+            metrics: metrics, redirect: redirect, limits: limits, challenges: challenges)
         self.h2c = h2c
         self.limits = limits
         self.proxyProtocolFrom = proxyProtocolFrom

@@ -1,4 +1,5 @@
 import HTTPExchange
+import NIOCore
 import Routing
 import TunnelProtocol
 import TunnelTransport
@@ -19,6 +20,11 @@ extension FrontExchange {
             }
             record.traceID = (trace ?? begunTrace)?.traceID
             let isTrusted = client.isTrusted
+            if let challenges = shared.challenges, request.method == "GET" || request.method == "HEAD",
+                let solver = challenges.solver(host: target.host, path: target.path)
+            {
+                return ask(solver, in: challenges, target)
+            }
             if let answer = shared.redirect?.answer(to: target, request.fields, isTrusted: isTrusted) {
                 return received(.head(answer, endStream: true))
             }
@@ -49,6 +55,27 @@ extension FrontExchange {
             client.ensureTimer(by: deadline)
         } catch {
             fail(error)
+        }
+    }
+
+    /// Has a challenge answered by whoever waits for it.
+    private func ask(_ solver: ChallengeTable.Solver, in challenges: ChallengeTable, _ target: RequestTarget) {
+        guard let loop = client.eventLoop else { return }
+        let exchange = NIOLoopBound(self, eventLoop: loop)
+        challenges.ask(solver, host: target.host, path: String(target.path), on: loop).whenComplete { result in
+            exchange.value.solved(result)
+        }
+        client.ensureTimer(by: deadline)
+    }
+
+    private func solved(_ result: Result<ChallengeTable.Answer, any Error>) {
+        switch result {
+        case .success(let answer):
+            let isWhole = record.method == "HEAD" || answer.body.readableBytes == 0
+            received(.head(answer.head, endStream: isWhole))
+            if !isWhole { received(.data(answer.body, endStream: true)) }
+            receivedBurst()
+        case .failure(let error): fail(error as? ExchangeFailure ?? .backendUnreachable)
         }
     }
 

@@ -16,11 +16,14 @@ final class ProxyContext: Sendable {
     /// Where requests are not carried but sent to TLS.
     let redirect: HTTPSRedirect?
     let limits: FrontLimits
+    /// nil: requests for challenges are like any others.
+    let challenges: ChallengeTable?
 
     /// For a listener without TLS.
     init(
         cache: RouteCache, tunnels: TunnelRegistry, policy: ForwardingPolicy, trustedProxies: [CIDRBlock],
-        accessLog: AccessLog, metrics: FrontMetrics = FrontMetrics(), redirect: HTTPSRedirect?, limits: FrontLimits
+        accessLog: AccessLog, metrics: FrontMetrics = FrontMetrics(), redirect: HTTPSRedirect?, limits: FrontLimits,
+        challenges: ChallengeTable? = nil
     ) {
         self.cache = cache
         self.tunnels = tunnels
@@ -32,6 +35,7 @@ final class ProxyContext: Sendable {
         transportSecurity = nil
         self.redirect = redirect
         self.limits = limits
+        self.challenges = challenges
     }
 
     /// For a listener with TLS beside one without.
@@ -46,5 +50,6 @@ final class ProxyContext: Sendable {
         self.transportSecurity = transportSecurity
         redirect = nil
         limits = plain.limits
+        challenges = plain.challenges
     }
 }

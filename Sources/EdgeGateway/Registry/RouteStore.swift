@@ -71,5 +71,8 @@ package final class InMemoryRouteStore: RouteStore {
         return claims.withLock { claims in query.page(of: hosts) { claims.entries(of: $0) } }
     }
 
+    /// The names that are owned, each with its cluster, in no order.
+    func ownedNames() -> [(host: Hostname, cluster: String)] { claims.withLock { $0.ownedNames } }
+
     package func hostNames() -> [Hostname] { claims.withLock { $0.ownedNames.map(\.host) } }
 }

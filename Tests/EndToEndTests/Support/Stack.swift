@@ -58,6 +58,7 @@ struct StackOptions: Sendable {
     var frontCertificates: [String: TestCertificates.Pair]?
     var transportSecurity: Duration?
     var redirect: HTTPSRedirect?
+    var challenges: ChallengeTable?
     var tlsHandshakeTimeout = TimeAmount.seconds(10)
     var agentCluster = "cluster-a"
     /// Whether an agent is started at all.
@@ -323,7 +324,7 @@ struct Parts: Sendable {
                     onListening: { listening(false, $0.port ?? 0) }),
                 front: FrontDoor(
                     listen: local(options.sharedPorts?.front), h2c: options.h2c, tls: frontTLS,
-                    redirect: options.redirect, cache: cache,
+                    redirect: options.redirect, challenges: options.challenges, cache: cache,
                     tunnels: tunnels, policy: options.forwarding,
                     trustedProxies: options.trustedProxies, proxyProtocolFrom: options.proxyProtocolFrom,
                     limits: options.limits, accessLog: accessLog, metrics: FrontMetrics(factory: metrics),

@@ -284,6 +284,35 @@ class Install(unittest.TestCase):
         self.assertEqual(certificate["metadata"]["namespace"], namespace)
         self.assertEqual(spec["secretTemplate"]["labels"], {"gateway.pipeops.io/certificate": "true"})
 
+    def test_certificates_for_domains_can_be_had_with_what_the_component_allows(self) -> None:
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../gateway]\ncomponents:\n" + "".join(
+                    f"- ../../gateway/components/{name}\n"
+                    for name in ("https", "certificate-secrets", "cert-manager", "domain-certificates")))
+            objects = rendered(Path(overlay))
+            issuer = setting(Path(overlay), "PIPEOPS_GATEWAY_DOMAIN_ISSUER")
+            namespace = setting(Path(overlay), "PIPEOPS_GATEWAY_CERTIFICATE_SECRETS")
+        (acme,) = [
+            item["spec"]["acme"] for item in objects
+            if item["kind"] == "ClusterIssuer" and item["metadata"]["name"] == issuer]
+        (solver,) = acme["solvers"]
+        self.assertEqual(set(solver), {"http01"})
+        name = "pipeops-gateway-domains"
+        role, binding = (
+            next(item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name)
+            for kind in ("Role", "RoleBinding"))
+        self.assertEqual({item["metadata"]["namespace"] for item in (role, binding)}, {namespace})
+        allowed = {
+            (group, resource, verb) for rule in role["rules"] for group in rule["apiGroups"]
+            for resource in rule["resources"] for verb in rule["verbs"]}
+        for verb in ("list", "watch", "create", "patch", "delete"):
+            self.assertIn(("cert-manager.io", "certificates", verb), allowed)
+        for resource in (("networking.k8s.io", "ingresses"), ("", "services")):
+            for verb in ("list", "watch"):
+                self.assertIn((*resource, verb), allowed)
+        self.assertEqual({verb for _, resource, verb in allowed if resource == "secrets"}, {"delete"})
+
 
 class Image(unittest.TestCase):
     def test_it_says_what_it_would_build(self) -> None:
