@@ -104,11 +104,10 @@ def page_with_events_websocket_streams_and_cookies_works(world: ThroughWorld) ->
 def page_over_tls_works(world: ThroughWorld) -> None:
     seen = report(world, tls=True)
     everything_works(world, seen)
-    if world.speaks_h2c:
-        expect_equal(seen["protocol"], "h2", "protocol of the page")
-        if "error" in seen["stream"]:
-            raise CheckFailed(f"an upload of a stream, which needs HTTP/2, failed: {seen['stream']}")
-        expect_equal(seen["stream"], {"bytes": 5, "text": "abcde"}, "an upload of a stream")
+    expect_equal(seen["protocol"], "h2", "protocol of the page")
+    if "error" in seen["stream"]:
+        raise CheckFailed(f"an upload of a stream, which needs HTTP/2, failed: {seen['stream']}")
+    expect_equal(seen["stream"], {"bytes": 5, "text": "abcde"}, "an upload of a stream")
 
 
 CASES: list[Case] = [value for value in globals().values() if isinstance(value, Case)]

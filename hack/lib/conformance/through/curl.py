@@ -16,7 +16,7 @@ from demo import interruption
 from demo.waiting import CheckFailed, expect, expect_equal
 
 from .application import content
-from .case import Case, Skipped, case
+from .case import Case, case
 from .world import HOST, ThroughWorld
 
 TITLE = "curl"
@@ -257,8 +257,6 @@ def tls_with_a_verified_certificate_passes(world: ThroughWorld) -> None:
 
 @case
 def http_2_over_tls_passes(world: ThroughWorld) -> None:
-    if not world.speaks_h2c:
-        raise Skipped("this gateway has no HTTP/2 yet")
     done = curl(world, "--http2", target=f"/bytes/{LARGE}", tls=True)
     expect("< HTTP/2 200" in done.said, f"HTTP/2 was not spoken:\n{done.said[-2000:]}")
     expect_equal(done.sha256, hashlib.sha256(content(LARGE)).hexdigest(), "SHA-256")
@@ -267,8 +265,6 @@ def http_2_over_tls_passes(world: ThroughWorld) -> None:
 
 @case
 def http_2_without_tls_passes(world: ThroughWorld) -> None:
-    if not world.speaks_h2c:
-        raise Skipped("this gateway has no HTTP/2 yet")
     done = curl(world, "--http2-prior-knowledge", target=f"/bytes/{LARGE}")
     expect("< HTTP/2 200" in done.said, f"HTTP/2 was not spoken:\n{done.said[-2000:]}")
     expect_equal(done.sha256, hashlib.sha256(content(LARGE)).hexdigest(), "SHA-256")

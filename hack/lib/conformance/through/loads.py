@@ -11,7 +11,7 @@ from demo import interruption
 from demo.http_client import Server
 from demo.waiting import CheckFailed, expect, expect_equal
 
-from .case import Case, Skipped, case
+from .case import Case, case
 from .curl import curl
 from .world import LOAD, LOAD_HOST, ThroughWorld
 
@@ -47,19 +47,16 @@ def h2load_over_tls_gets_every_request_answered_in_full(world: ThroughWorld) -> 
 
 @case
 def h2load_with_http_2_gets_every_request_answered_in_full(world: ThroughWorld) -> None:
-    _need_http_2(world)
     _h2load(world, "--max-concurrent-streams", "10", target=f"/bytes/{SIZE}")
 
 
 @case
 def h2load_with_http_2_over_tls_gets_every_request_answered_in_full(world: ThroughWorld) -> None:
-    _need_http_2(world)
     _h2load(world, "--max-concurrent-streams", "10", target=f"/bytes/{SIZE}", tls=True)
 
 
 @case
 def nghttp_gets_the_same_bytes_as_directly(world: ThroughWorld) -> None:
-    _need_http_2(world)
     expected = hashlib.sha256(_sample(world, LARGE)).hexdigest()
     for tls in (False, True):
         got = _run(["nghttp", "--no-verify-peer", f"--header=:authority: {LOAD_HOST}",
@@ -69,7 +66,6 @@ def nghttp_gets_the_same_bytes_as_directly(world: ThroughWorld) -> None:
 
 @case
 def nghttp_gets_a_hundred_answers_on_one_connection(world: ThroughWorld) -> None:
-    _need_http_2(world)
     said = _run(["nghttp", "--null-out", "--stat", "--multiply=100", f"--header=:authority: {LOAD_HOST}",
                  _local(world, "/bytes/1000", False)]).decode()
     expect_equal(len(re.findall(r" 200 +\S+ /bytes/1000$", said, flags=re.MULTILINE)), 100, "answers")
@@ -93,11 +89,6 @@ def body_under_load_is_the_same_as_directly(world: ThroughWorld) -> None:
             other.kill()
             other.wait()
     load.parse_h2load(output, SIZE)
-
-
-def _need_http_2(world: ThroughWorld) -> None:
-    if not world.speaks_h2c:
-        raise Skipped("this gateway has no HTTP/2 yet")
 
 
 def _local(world: ThroughWorld, target: str, tls: bool) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from functools import cached_property
 from pathlib import Path
 
 from demo import manifests
@@ -54,8 +53,7 @@ class ThroughWorld(World):
         self._write_credentials()
         self._make_front_certificate()
         self.start_gateway(
-            "--listen-tls", f"127.0.0.1:{self.tls_port}", "--certificates", str(self._certificates),
-            *(["--h2c"] if self.speaks_h2c else []))
+            "--listen-tls", f"127.0.0.1:{self.tls_port}", "--certificates", str(self._certificates), "--h2c")
         self.agent = self.processes.start(
             "agent", [*self.agent_command(self.agent_admin_port, self.cluster.kubeconfig), "--no-leader-elect"])
         for name in applications:
@@ -98,11 +96,6 @@ class ThroughWorld(World):
     def authority_file(self) -> Path:
         """The authority of the front door's certificate, PEM."""
         return self._certificates.parent / "front" / "ca.crt"
-
-    @cached_property
-    def speaks_h2c(self) -> bool:
-        """Whether the gateway can be told to take HTTP/2 without TLS; one that can takes it with TLS, too."""
-        return self.knows("pipeops-gateway", "--h2c")
 
     # Plumbing
 
