@@ -2,12 +2,14 @@ import Synchronization
 
 /// Why the agent is not ready, for `/readyz`.
 ///
-/// Ready is who does its part: the caches have synced and a tunnel is up. A replica that stands by is ready without a
-/// tunnel, since what it is there for is to take over; and so is an agent that sends nothing (`sync` is `never`).
+/// Ready is who does its part: the caches have synced and a tunnel is up. A replica that stands by needs to have had one, so
+/// that a rollout with a wrong gateway address stops at the first; after that it is ready without, since what it is there for
+/// is to take over. An agent that sends nothing (`sync` is `never`) needs none.
 package final class AgentReadiness: Sendable {
     private struct Parts {
         var pipeline: RoutePipeline
         var isConnected: @Sendable () -> Bool
+        var wasConnected = false
     }
 
     private let needsTunnel: Bool
@@ -25,7 +27,11 @@ package final class AgentReadiness: Sendable {
 
     /// One sentence each; empty while the agent is ready.
     package var reasons: [String] {
-        guard let parts = parts.withLock({ $0 }) else { return ["the cluster's identity is not known"] }
+        let current = parts.withLock { parts in
+            if parts?.isConnected() == true { parts?.wasConnected = true }
+            return parts
+        }
+        guard let parts = current else { return ["the cluster's identity is not known"] }
         let pipeline = parts.pipeline
         var reasons: [String] = []
         if !pipeline.hasSynced {
@@ -35,7 +41,9 @@ package final class AgentReadiness: Sendable {
                     ? "routes are not known yet" : "caches have not synced: \(missing.joined(separator: ", "))"
             )
         }
-        if needsTunnel, pipeline.isLeading, !parts.isConnected() { reasons.append("no tunnel is connected") }
+        if needsTunnel, pipeline.isLeading || !parts.wasConnected, !parts.isConnected() {
+            reasons.append("no tunnel is connected")
+        }
         return reasons
     }
 }

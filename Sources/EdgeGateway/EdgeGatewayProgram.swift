@@ -117,7 +117,13 @@ package enum EdgeGatewayProgram {
         configuration.maximumCancellationDuration = .seconds(3)
         // Where the time to end is over, requests end after the service that writes their lines.
         defer { accessLog.writeAll() }
-        try await ServiceGroup(configuration: configuration).run()
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch {
+            try? await challenges?.shutdown()
+            throw error
+        }
+        try? await challenges?.shutdown()
         logger.info("Stopped pipeops-gateway")
     }
 

@@ -1,5 +1,6 @@
 import NIOCore
 import Synchronization
+import TunnelTransport
 
 /// When each part of an ending gateway is over. All of it lies within the grace time, whatever clients and agents do.
 ///
@@ -13,8 +14,8 @@ struct DrainSchedule: Hashable, Sendable {
     /// How long new connections are still taken, so that a balancer in front that learns of the end only now, and a
     /// request just sent, find somebody, and so that another gateway has the routes before this one is deaf.
     private static let lameDuckTime = TimeAmount.seconds(5)
-    /// What tunnels have for themselves at the end: a second for streams and a second for goodbyes.
-    private static let tunnelTime = TimeAmount.seconds(2)
+    /// What tunnels have for themselves at the end: half for streams, and half for goodbyes, TLS's included.
+    private static let tunnelTime = (TunnelHandler.goodbyeTimeout + TunnelHandler.secureGoodbyeTimeout) * 2
 
     let lameDuck: NIODeadline
     let front: NIODeadline

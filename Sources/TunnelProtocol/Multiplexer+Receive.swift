@@ -50,10 +50,17 @@ extension Multiplexer {
         guard Int(head.window) <= SendWindow.largest else {
             return .close(ProtocolViolation(.badCredit, "stream \(id) opened with a window of \(head.window)"))
         }
+        // They cost no credit, and are held until the exchange is over.
+        let heldHead = head.fields.heldBytes
+        guard heldHead <= budget.free else {
+            return refuse(id, .overloaded, "the tunnel's memory budget has no room for the request's fields")
+        }
+        budget.reserve(heldHead)
         var window = ReceiveWindow(granted: 0)
         if !endStream {
             let opening = FrameLimits.initialRequestCredit
             guard budget.free >= opening, let grant = budget.openingGrant(limits: limits) else {
+                budget.release(heldHead)
                 return refuse(id, .overloaded, "the tunnel's memory budget is used up")
             }
             window.raise(by: max(grant, opening))
@@ -63,7 +70,7 @@ extension Multiplexer {
         flood.opened(by: role)
         streams[id] = Stream(
             sent: .head, received: endStream ? .ended : .body, sendWindow: SendWindow(credit: Int(head.window)),
-            receiveWindow: window)
+            receiveWindow: window, heldRequest: heldHead)
         return .opened(id, head, endStream: endStream)
     }
 

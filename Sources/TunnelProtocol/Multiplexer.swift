@@ -126,6 +126,8 @@ package struct Multiplexer {
         var received: Direction
         var sendWindow: SendWindow
         var receiveWindow: ReceiveWindow
+        /// Bytes of a request's large fields (agent only), until the stream is over.
+        var heldRequest = 0
         var outbound = OutboundQueue()
         var isReady = false
         /// Something waits to be sent, and there is no credit.
@@ -335,7 +337,7 @@ extension Multiplexer {
         queuedBody -= stream.outbound.bytes
         if stream.isStalled { stalledStreams -= 1 }
         stream.receiveWindow.closed(budget: &budget)
-        budget.release(stream.heldHeads)
+        budget.release(stream.heldHeads + stream.heldRequest)
         // Its place in `ready` is passed over by `write`.
     }
 }

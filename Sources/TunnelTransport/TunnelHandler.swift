@@ -17,6 +17,8 @@ package final class TunnelHandler: ChannelInboundHandler {
     private static let mostWaitingBytes = 4 * 1024 * 1024
     /// How long to wait for the other side's goodbye.
     package static let goodbyeTimeout = TimeAmount.seconds(1)
+    /// The same for that of TLS, behind it.
+    package static let secureGoodbyeTimeout = TimeAmount.milliseconds(500)
 
     private let configuration: TunnelConfiguration
     private let observer: any TunnelObserver

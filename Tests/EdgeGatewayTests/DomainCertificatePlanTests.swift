@@ -51,6 +51,9 @@ struct DomainCertificatePlanTests {
         #expect(try plan(["shop.example.com"], [there], at: 0.9).changes == [])
         let noted = try certificate("shop.example.com", servedAt: 1)
         #expect(try plan(["shop.example.com"], [there], at: 1).changes == [.apply(noted, isNew: false)])
+        var labelled = there
+        labelled.spec?.secretTemplate?.labels["team"] = "shop"
+        #expect(try plan(["shop.example.com"], [labelled]).changes == [])
         var other = there
         other.spec?.issuerRef = try #require(IssuerReference("Issuer/staging"))
         #expect(try plan(["shop.example.com"], [other]).changes == [.apply(there, isNew: false)])
@@ -61,6 +64,10 @@ struct DomainCertificatePlanTests {
         let there = try certificate("shop.example.com")
         #expect(try plan([], [there], at: 23.9).changes == [])
         #expect(try plan([], [there], at: 24).changes == [.delete(there)])
+        let settling = DomainCertificatePlan(
+            domains: [], existing: [there], mayDelete: false, settings: try settings(),
+            now: Self.start + 100 * Self.hour)
+        #expect(settling.changes == [])
         // Another gateway has noted meanwhile that it serves it.
         #expect(try plan([], [certificate("shop.example.com", servedAt: 23)], at: 24).changes == [])
         // Its note is lost: the time runs from now.

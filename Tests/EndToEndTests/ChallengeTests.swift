@@ -21,11 +21,19 @@ struct ChallengeTests {
             let solver = ChallengeTable.Solver(address: "127.0.0.1", port: port ?? server.port)
             table.replace(with: [.init(host: "app.test", path: Self.path): solver])
             options.challenges = table
-            try await withStack(options) { backend in
-                try await backend.answerAll("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\napp")
-            } _: { stack in
-                try await body(stack, server)
+            let outcome: Result<Void, any Error>
+            do {
+                try await withStack(options) { backend in
+                    try await backend.answerAll("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\napp")
+                } _: { stack in
+                    try await body(stack, server)
+                }
+                outcome = .success(())
+            } catch {
+                outcome = .failure(error)
             }
+            try await table.shutdown()
+            try outcome.get()
         }
     }
 
@@ -72,6 +80,12 @@ struct ChallengeTests {
         } _: { stack, _ in
             let answer = try await ask(stack, "GET \(Self.path)")
             #expect(answer.status == 502)
+        }
+        try await withSolver { _, exchange in
+            try await exchange.reply(302, "", headers: [("Location", "http://127.0.0.1:1/")])
+        } _: { stack, solver in
+            let answer = try await ask(stack, "GET \(Self.path)")
+            #expect(answer.status == 302 && solver.requests.count == 1)
         }
         try await withSolver { _, exchange in
             try await exchange.cut()

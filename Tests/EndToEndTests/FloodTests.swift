@@ -1,5 +1,6 @@
 import EdgeGateway
 import NIOCore
+import Telemetry
 import TestSupport
 import Testing
 import TunnelProtocol
@@ -101,6 +102,9 @@ struct FloodTests {
                 stack.gatewayLog.lines("Tunnel closed").contains {
                     $0.fields["reason"]?.contains("flood") == true && $0.fields["cluster_uuid"] == "cluster-a"
                 }
+            }
+            try await eventually("it is counted") {
+                stack.metrics.exposition().contains("gateway_tunnel_violations_total{reason=\"flood\"} 1\n")
             }
             client.close()
 

@@ -1,5 +1,6 @@
 import EdgeGateway
 import NIOCore
+import Telemetry
 import TestSupport
 import Testing
 import TunnelProtocol
@@ -39,6 +40,10 @@ struct HungDataPathTests {
                 return
             }
             #expect(stack.gatewayLog.lines("Tunnel canary failed").count == 1)
+            try await eventually("it is counted") {
+                stack.metrics.exposition().contains(
+                    "gateway_tunnel_canary_failures_total{cluster_uuid=\"cluster-a\"} 1\n")
+            }
             // The other tunnel's canaries are answered, and are no business of its backend.
             let requests = stack.backend.connections.count
             #expect(requests <= 8)

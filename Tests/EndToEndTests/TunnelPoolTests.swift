@@ -175,6 +175,19 @@ struct TunnelPoolTests {
         }
     }
 
+    @Test("A token that is replaced before the old one is revoked costs no wait")
+    func rotatedBeforeRevocation() async throws {
+        let gateway = FakeGateway { _ in nil }
+        var options = Self.options()
+        options.pool = { $0.backoff.refused = .seconds(60) }
+        try await withPool([gateway], options) { bench in
+            try await eventually("both are up") { gateway.tunnelCount == 2 }
+            try Data("rotated".utf8).write(to: URL(fileURLWithPath: bench.tokenFile))
+            for tunnel in gateway.tunnels { tunnel.close(.revoked) }
+            try await eventually(within: .seconds(15), "both are dialled anew") { gateway.tunnelCount == 4 }
+        }
+    }
+
     @Test(
         "A token that is replaced leaves the tunnels alone; one that is refused is asked about slowly, and read again")
     func rotation() async throws {

@@ -30,19 +30,29 @@ package struct Command: Sendable {
 
     /// Runs it to its end, or until the task is cancelled.
     ///
-    /// - Parameter input: what it reads.
+    /// - Parameter input: what it reads, all of it.
     package func run(_ arguments: [String], input: String = "") async throws -> Result {
         let variables = environment.map { (Environment.Key(stringLiteral: $0.key), Optional($0.value)) }
-        let result = try await Subprocess.run(
-            .path(FilePath(path)), arguments: Arguments(arguments),
-            environment: .inherit.updating(Dictionary(uniqueKeysWithValues: variables)),
-            input: .string(input), output: .string(limit: Self.mostOutput), error: .string(limit: Self.mostOutput))
-        let code =
-            switch result.terminationStatus {
-            case .exited(let code): code
-            // As a shell has it.
-            case .signaled(let signal): 128 + signal
-            }
-        return Result(output: result.standardOutput, errors: result.standardError, code: code)
+        let configuration = Configuration(
+            executable: .path(FilePath(path)), arguments: Arguments(arguments),
+            environment: .inherit.updating(Dictionary(uniqueKeysWithValues: variables)))
+        let output = StringOutput<UTF8>.string(limit: Self.mostOutput)
+        // swift-subprocess 1.0.2 ends this process where another ends before it has read its input.
+        guard !input.isEmpty else {
+            let result = try await Subprocess.run(configuration, input: .none, output: output, error: output)
+            return Result(
+                output: result.standardOutput, errors: result.standardError, code: Self.code(result.terminationStatus))
+        }
+        let result = try await Subprocess.run(configuration, input: .string(input), output: output, error: output)
+        return Result(
+            output: result.standardOutput, errors: result.standardError, code: Self.code(result.terminationStatus))
+    }
+
+    /// As a shell has it.
+    private static func code(_ status: TerminationStatus) -> Int32 {
+        switch status {
+        case .exited(let code): code
+        case .signaled(let signal): 128 + signal
+        }
     }
 }

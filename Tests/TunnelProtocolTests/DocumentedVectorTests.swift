@@ -74,7 +74,7 @@ struct DocumentedVectorTests {
     @Test("Every reset code and every violation has its row")
     func codes() throws {
         let text = try ProtocolDocument.text()
-        for number in UInt32(0)..<12 {
+        for number in UInt32(0)..<14 {
             #expect(text.contains("| \(number) | `\(ResetCode(rawValue: number).description)` |"))
         }
         for code in ProtocolViolation.Code.allCases { #expect(text.contains("| `\(code.rawValue)` |"), "\(code)") }

@@ -239,6 +239,32 @@ struct MultiplexerLimitTests {
         #expect(downloads > 100)
     }
 
+    @Test(
+        "Large fields of requests count against the budget for as long as their streams live, and are refused without room"
+    )
+    func requestHeads() throws {
+        var limits = FlowLimits()
+        limits.budget = 1024 * 1024
+        var agent = Multiplexer(role: .agent, maxStreams: 100, limits: limits)
+        var head = Heads.get
+        head.fields.add(name: "X-Large", value: String(repeating: "x", count: 60_000))
+        let size = head.fields.heldBytes
+        var opened = 0
+        for number in UInt32(1)...30 {
+            let id = StreamID(number)
+            if case .opened = agent.receive(.headers(id, .request(head), endStream: true)) { opened += 1 }
+            #expect(agent.reservedBytes == opened * size)
+        }
+        #expect(opened == 1024 * 1024 / size)
+        // Small ones cost nothing, and room comes back with a stream's end.
+        #expect(agent.receive(.headers(StreamID(31), .request(Heads.get), endStream: true)) != .none)
+        #expect(agent.reservedBytes == opened * size)
+        _ = agent.receive(.reset(StreamID(1), .cancelled, detail: ""))
+        #expect(agent.reservedBytes == (opened - 1) * size)
+        _ = agent.receive(.headers(StreamID(33), .request(head), endStream: true))
+        #expect(agent.reservedBytes == opened * size)
+    }
+
     @Test("Large fields of answers count against the budget until they are written onward, and are cut without room")
     func heads() throws {
         var limits = FlowLimits()

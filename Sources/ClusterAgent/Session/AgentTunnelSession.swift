@@ -127,7 +127,7 @@ final class AgentTunnelSession: TunnelObserver {
 
     /// What of the grace time the streams have: the goodbye takes its share.
     private static func drainTime(within grace: Duration) -> TimeAmount {
-        max(TimeAmount(grace) - TunnelHandler.goodbyeTimeout, .zero)
+        max(TimeAmount(grace) - TunnelHandler.goodbyeTimeout - TunnelHandler.secureGoodbyeTimeout, .zero)
     }
 
     private func serve(_ tunnel: Tunnel) async -> Outcome {

@@ -1,5 +1,6 @@
 package import NIOSSL
 package import Settings
+import TunnelTransport
 
 /// TLS towards the gateway: whom to trust and, where the gateway asks for it, who the agent is.
 package struct GatewayTLS: Sendable {
@@ -41,6 +42,8 @@ package struct GatewayTLS: Sendable {
     ) throws(SettingsError) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
+        // The tunnel has said goodbye in its own way; that of TLS is not waited for.
+        configuration.shutdownTimeout = TunnelHandler.secureGoodbyeTimeout
         if let authorityFile { configuration.trustRoots = .file(authorityFile) }
         if let client {
             do {

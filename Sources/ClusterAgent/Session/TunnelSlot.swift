@@ -225,12 +225,19 @@ struct TunnelSlot: Sendable {
             let tunnel = try await dialer.dial(
                 address, token: token.reveal(), configuration: configuration.tunnel, observer: session)
             let outcome = await session.run(tunnel, grace: configuration.shutdownGrace)
+            var ending = TunnelEnding(outcome)
+            // One token has taken another's place: what was said of the old one tells nothing about the new.
+            if case .unauthorized = ending.cause, let now = try? configuration.tokenFile.read(),
+                now.reveal() != token.reveal()
+            {
+                ending.cause = outcome.lifetime.map { .lost(after: $0) } ?? .failed
+            }
             if outcome.lifetime == nil {
                 members.failed(id)
-                post.yield(.failed(attempt, TunnelEnding(outcome)))
+                post.yield(.failed(attempt, ending))
             } else {
                 members.ended(id)
-                post.yield(.ended(attempt, TunnelEnding(outcome)))
+                post.yield(.ended(attempt, ending))
             }
         } catch {
             members.failed(id)

@@ -1,6 +1,7 @@
 package import NIOSSL
 package import Settings
 import Synchronization
+import TunnelTransport
 
 /// The TLS of the agents' listener: one context for new connections, swapped when its files change.
 package final class AgentTLS: Sendable {
@@ -32,6 +33,8 @@ package final class AgentTLS: Sendable {
                     certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
                     privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
                 configuration.minimumTLSVersion = .tlsv12
+                // The tunnel has said goodbye in its own way; that of TLS is not waited for.
+                configuration.shutdownTimeout = TunnelHandler.secureGoodbyeTimeout
                 if let clientAuthority {
                     configuration.trustRoots = .certificates(try Self.authorities(clientAuthority))
                     configuration.sendCANameList = true

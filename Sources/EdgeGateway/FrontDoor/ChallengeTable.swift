@@ -35,10 +35,34 @@ package final class ChallengeTable: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Goes where it is told and nowhere else: a solver sends nobody on.
+    private let client: HTTPClient
 
-    package init() {}
+    package init() {
+        client = HTTPClient(
+            eventLoopGroupProvider: .singleton,
+            configuration: .init(
+                redirectConfiguration: .disallow, timeout: .init(connect: .seconds(2)), decompression: .disabled))
+    }
 
+    /// To be called once nobody asks any more.
+    package func shutdown() async throws { try await client.shutdown() }
+
+    /// Whether a path is below the one for challenges.
     static func isChallenge(_ path: some StringProtocol) -> Bool { path.hasPrefix(prefix) }
+
+    /// Whether it is a token's (RFC 8555 §8.3), and nothing that leads elsewhere.
+    static func isToken(_ path: some StringProtocol) -> Bool {
+        guard isChallenge(path), path.utf8.count > prefix.utf8.count else { return false }
+        return path.utf8.dropFirst(prefix.utf8.count).allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                true
+            default: false
+            }
+        }
+    }
 
     func replace(with solvers: [Key: Solver]) { state.withLock { $0.solvers = solvers } }
 
@@ -69,7 +93,6 @@ package final class ChallengeTable: Sendable {
     }
 
     private func send(_ solver: Solver, host: String, path: String) -> EventLoopFuture<Answer> {
-        let client = HTTPClient.shared
         do {
             let address = solver.address.contains(":") ? "[\(solver.address)]" : solver.address
             let request = try HTTPClient.Request(

@@ -21,6 +21,7 @@ extension FrontExchange {
             record.traceID = (trace ?? begunTrace)?.traceID
             let isTrusted = client.isTrusted
             if let challenges = shared.challenges, request.method == "GET" || request.method == "HEAD",
+                upgrade == nil, !wantsRequest,
                 let solver = challenges.solver(host: target.host, path: target.path)
             {
                 return ask(solver, in: challenges, target)

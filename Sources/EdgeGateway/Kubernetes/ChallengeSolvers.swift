@@ -30,6 +30,7 @@ package struct ChallengeSolvers: ServiceLifecycle.Service {
 
     /// Watches until graceful shutdown.
     package func run() async throws {
+        defer { table.replace(with: [:]) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await ingresses.run() }
             group.addTask { try await services.run() }
@@ -53,7 +54,7 @@ package struct ChallengeSolvers: ServiceLifecycle.Service {
             for rule in ingress.spec?.rules ?? [] {
                 for path in rule.http?.paths ?? [] {
                     // Nothing but a challenge is any business of a solver's.
-                    guard let host = rule.host, let text = path.path, ChallengeTable.isChallenge(text),
+                    guard let host = rule.host, let text = path.path, ChallengeTable.isToken(text),
                         let backend = path.backend.service, let port = backend.port?.number,
                         let spec = service(ObjectKey(namespace: ingress.key.namespace, name: backend.name))?.spec,
                         let address = spec.clusterIP, !address.isEmpty, address != "None"

@@ -62,6 +62,14 @@ package struct DomainCertificate: KubernetesResource, Hashable {
         metadata.annotations?[Self.servedAtAnnotation].flatMap { try? Date($0, strategy: .iso8601) }
     }
 
+    /// Whether everything is there that another one says; labels of others' are no difference.
+    func isAs(_ desired: DomainCertificate) -> Bool {
+        guard var spec, let wanted = desired.spec else { return false }
+        let ours = spec.secretTemplate?.labels.filter { wanted.secretTemplate?.labels[$0.key] != nil } ?? [:]
+        spec.secretTemplate?.labels = ours
+        return spec == wanted
+    }
+
     var isReady: Bool { status?.conditions?.contains { $0.type == "Ready" && $0.status == .true } == true }
 }
 

@@ -5,7 +5,8 @@ import KubernetesAPI
 ///
 /// Several gateways may make plans for the same objects, each knowing the domains of the clusters that are connected to it
 /// alone, and one that has just started knows none. So none of them deletes what it does not know: each notes on the
-/// Certificate, about once an hour, that it serves the domain, and who finds an old note may delete.
+/// Certificate, about once an hour, that it serves the domain, and who finds an old note may delete; but not before it has
+/// been there for long enough that clusters could have come, for no gateway may have been there to write notes.
 ///
 /// | served here | Certificate | its note | what is done |
 /// |---|---|---|---|
@@ -45,7 +46,10 @@ struct DomainCertificatePlan {
     /// How many domains of a cluster are beyond the limit, by cluster.
     private(set) var leftOut: [String: Int] = [:]
 
-    init(domains: [Domain], existing: [DomainCertificate], settings: Settings, now: Date) {
+    /// - Parameter mayDelete: whether clusters have had the time to come.
+    init(
+        domains: [Domain], existing: [DomainCertificate], mayDelete: Bool = true, settings: Settings, now: Date
+    ) {
         let byName = Dictionary(existing.map { ($0.key.name, $0) }, uniquingKeysWith: { first, _ in first })
         var counts: [String: Int] = [:]
         var served: Set<String> = []
@@ -68,7 +72,7 @@ struct DomainCertificatePlan {
             served.insert(desired.key.name)
             let current = byName[desired.key.name]
             let noted = current?.servedAt.map { now.timeIntervalSince($0) < settings.noteInterval } ?? false
-            guard current?.spec != desired.spec || !noted else { continue }
+            guard current.map({ !$0.isAs(desired) }) ?? true || !noted else { continue }
             changes.append(.apply(desired, isNew: current == nil))
         }
         for current in existing where !served.contains(current.key.name) && current.metadata.deletionTimestamp == nil {
@@ -80,7 +84,7 @@ struct DomainCertificatePlan {
                 if noted.key == current.key { changes.append(.apply(noted, isNew: false)) }
                 continue
             }
-            if now.timeIntervalSince(servedAt) >= settings.grace { changes.append(.delete(current)) }
+            if mayDelete, now.timeIntervalSince(servedAt) >= settings.grace { changes.append(.delete(current)) }
         }
     }
 }

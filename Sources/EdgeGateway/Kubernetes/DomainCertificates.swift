@@ -14,6 +14,7 @@ struct DomainCertificates: ServiceLifecycle.Service {
     private let settings: DomainCertificatePlan.Settings
     private let domains: @Sendable () -> [DomainCertificatePlan.Domain]
     private let interval: Duration
+    private let settlingTime: TimeInterval
     private let informer: Informer<DomainCertificate>
     private let total: Gauge
     private let ready: Gauge
@@ -23,10 +24,12 @@ struct DomainCertificates: ServiceLifecycle.Service {
 
     /// What must not be tried again before then, and for which clusters a line of the log says that they have too many.
     private struct Memory {
+        let start: Date
         var notBefore: [ObjectKey: Date] = [:]
         var told: Set<String> = []
     }
 
+    private static let mostAtOnce = 10
     /// After a failure an object is left alone for so long.
     private static let pause: TimeInterval = 60
     /// Without a list by then, somebody has something to mend.
@@ -34,6 +37,7 @@ struct DomainCertificates: ServiceLifecycle.Service {
 
     init(
         client: KubernetesClient, settings: DomainCertificatePlan.Settings, interval: Duration = .seconds(5),
+        settlingTime: TimeInterval = 15 * 60,
         domains: @escaping @Sendable () -> [DomainCertificatePlan.Domain],
         factory: any MetricsFactory = MetricsSystem.factory, now: @escaping @Sendable () -> Date = { Date() },
         logger: Logger
@@ -41,6 +45,7 @@ struct DomainCertificates: ServiceLifecycle.Service {
         self.client = client
         self.settings = settings
         self.interval = interval
+        self.settlingTime = settlingTime
         self.domains = domains
         self.now = now
         self.logger = logger
@@ -60,7 +65,7 @@ struct DomainCertificates: ServiceLifecycle.Service {
             group.addTask {
                 await cancelWhenGracefulShutdown {
                     guard await isListed() else { return }
-                    var memory = Memory()
+                    var memory = Memory(start: now())
                     repeat { await look(&memory) } while (try? await Task.sleep(for: interval)) != nil
                 }
             }
@@ -86,7 +91,9 @@ struct DomainCertificates: ServiceLifecycle.Service {
     private func look(_ memory: inout Memory) async {
         let existing = informer.store.all()
         let now = now()
-        let plan = DomainCertificatePlan(domains: domains(), existing: existing, settings: settings, now: now)
+        let plan = DomainCertificatePlan(
+            domains: domains(), existing: existing,
+            mayDelete: now.timeIntervalSince(memory.start) >= settlingTime, settings: settings, now: now)
         total.record(existing.count)
         ready.record(existing.count(where: \.isReady))
         leftOut.record(plan.leftOut.values.reduce(0, +))
@@ -99,15 +106,15 @@ struct DomainCertificates: ServiceLifecycle.Service {
         }
         memory.told.formIntersection(plan.leftOut.keys)
         memory.notBefore = memory.notBefore.filter { $0.value > now }
-        for change in plan.changes where !Task.isCancelled { await carryOut(change, &memory, now) }
+        // A few at a time: an authority takes a few hundred orders in some hours.
+        for change in plan.changes.filter({ memory.notBefore[$0.key] == nil }).prefix(Self.mostAtOnce)
+        where !Task.isCancelled {
+            await carryOut(change, &memory, now)
+        }
     }
 
     private func carryOut(_ change: DomainCertificatePlan.Change, _ memory: inout Memory, _ now: Date) async {
-        let key =
-            switch change {
-            case .apply(let certificate, _), .delete(let certificate): certificate.key
-            }
-        guard memory.notBefore[key] == nil else { return }
+        let key = change.key
         // The cache may take a moment to show what was written.
         memory.notBefore[key] = now + 5
         do {
@@ -160,9 +167,23 @@ extension [DomainCertificatePlan.Domain] {
     static func all(in store: InMemoryRouteStore, gatewayDomain: Hostname) -> Self {
         store.ownedNames().compactMap { host, cluster in
             guard !host.isWildcard, host != gatewayDomain, !host.text.hasSuffix(".\(gatewayDomain.text)"),
-                host.text.contains(".")
+                isPublic(host.text)
             else { return nil }
             return .init(name: host.text, cluster: cluster)
+        }
+    }
+
+    /// Whether an authority may have a certificate for the name: letters, digits and hyphens, below a domain with a letter.
+    private static func isPublic(_ name: String) -> Bool {
+        let labels = name.split(separator: ".")
+        return labels.count > 1 && ObjectNames.isSubdomain(name) && labels.last?.contains(where: \.isLetter) == true
+    }
+}
+
+extension DomainCertificatePlan.Change {
+    fileprivate var key: ObjectKey {
+        switch self {
+        case .apply(let certificate, _), .delete(let certificate): certificate.key
         }
     }
 }

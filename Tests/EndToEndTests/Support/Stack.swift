@@ -320,7 +320,7 @@ struct Parts: Sendable {
                         reusePort: options.sharedPorts != nil),
                     authenticator: authenticator, authenticated: authenticated, registry: registry,
                     tunnels: tunnels, drain: drain, warmUp: warmUp,
-                    metrics: GatewayTunnelMetrics(), group: Loops.tunnels, logger: logger,
+                    metrics: GatewayTunnelMetrics(factory: metrics), group: Loops.tunnels, logger: logger,
                     onListening: { listening(false, $0.port ?? 0) }),
                 front: FrontDoor(
                     listen: local(options.sharedPorts?.front), h2c: options.h2c, tls: frontTLS,

@@ -70,8 +70,10 @@ def _measure_idle(world: TrafficWorld, figures: Figures, tls: bool) -> None:
 def measure_reconnect(world: TrafficWorld, _: BenchOptions, figures: Figures) -> None:
     count = min(AGENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES)
     figures.phase(f"{count} agents, and a gateway that is killed and started again")
-    if count < AGENTS:
-        figures.note("reconnect_agents", f"{count} in place of {AGENTS}: a process may have no more files open")
+    expect(count > 0, f"a process may have no more than {OTHER_FILES} files open: no agents can be had")
+    figures.add(
+        "reconnect_agents", count, "", "Agents that reconnect, as many as a process may have files open for", AGENTS,
+        at_least=True)
     with _swarm(world, count) as swarm:
         gateway = swarm.start_gateway()
         started = time.time()
