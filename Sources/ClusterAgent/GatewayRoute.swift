@@ -161,6 +161,8 @@ package enum ResolvedRefsReason: String, Hashable, Sendable {
     case serviceNotFound = "ServiceNotFound"
     case portNotFound = "PortNotFound"
     case unsupportedBackend = "UnsupportedBackend"
+    /// The Secret with the authorities of the backends cannot be used; named as in Gateway API.
+    case invalidCACertificateRef = "InvalidCACertificateRef"
 }
 
 /// Reasons of the condition `Programmed`.

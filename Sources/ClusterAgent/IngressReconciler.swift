@@ -20,6 +20,7 @@ package struct IngressReconciler: Reconciler {
         package var ledger: LiveRouteLedger
         package var observation: @Sendable () -> ClusterTypeMonitor.Observation
         package var events: EventRecorder?
+        package var authorities: AuthorityCheck
         /// `nil` leaves the status of Ingresses to others.
         package var ingressStatus: IngressStatusWriter?
         /// Whether this replica may write at this moment.
@@ -29,7 +30,8 @@ package struct IngressReconciler: Reconciler {
             client: KubernetesClient, ingresses: Store<Ingress>, services: Store<KubernetesAPI.Service>,
             gatewayRoutes: Store<GatewayRoute>, ledger: LiveRouteLedger,
             observation: @escaping @Sendable () -> ClusterTypeMonitor.Observation, events: EventRecorder?,
-            ingressStatus: IngressStatusWriter? = nil, isLeading: @escaping @Sendable () -> Bool = { true }
+            authorities: AuthorityCheck? = nil, ingressStatus: IngressStatusWriter? = nil,
+            isLeading: @escaping @Sendable () -> Bool = { true }
         ) {
             self.client = client
             self.ingresses = ingresses
@@ -38,6 +40,7 @@ package struct IngressReconciler: Reconciler {
             self.ledger = ledger
             self.observation = observation
             self.events = events
+            self.authorities = authorities ?? AuthorityCheck(client: client)
             self.ingressStatus = ingressStatus
             self.isLeading = isLeading
         }
@@ -100,7 +103,8 @@ package struct IngressReconciler: Reconciler {
             }
             vanished.remove(key)
         }
-        let extracted = IngressExtraction(ingress, settings: settings.extraction, service: world.services.get)
+        var extracted = IngressExtraction(ingress, settings: settings.extraction, service: world.services.get)
+        let lookAgain = await checkAuthority(&extracted)
         let createdAt = ingress.metadata.creationTimestamp ?? .distantFuture
         let observation = world.observation()
         let plan = GatewayRoutePlan(
@@ -127,7 +131,7 @@ package struct IngressReconciler: Reconciler {
         if !isAnnounced { submit(extracted, of: key, createdAt: createdAt, expecting: plan.standing) }
         guard let programmed = written.status?.condition(.programmed) else { return .requeue(after: written.lookAgain) }
         try await list(ingress, programmed)
-        return .done
+        return lookAgain.map { .requeue(after: $0) } ?? .done
     }
 
     /// A GatewayRoute goes with its Ingress, and the watches of the two may tell of that in either order. Before it is made
@@ -138,6 +142,14 @@ package struct IngressReconciler: Reconciler {
         } catch let error as KubernetesError where error.kind == .notFound {
             return false
         }
+    }
+
+    /// - Returns: when the Secret that the Ingress names, if it does, has to be looked at again.
+    private func checkAuthority(_ extracted: inout IngressExtraction) async -> Duration? {
+        guard let secret = extracted.authoritySecret else { return nil }
+        let finding = await world.authorities.finding(secret)
+        if let problem = finding.problem { extracted.note(authorityProblem: problem) }
+        return finding.lookAgain
     }
 
     private func list(_ ingress: Ingress, _ programmed: Condition) async throws {

@@ -17,6 +17,8 @@ package struct RoutePipeline: Sendable {
         package var ingressController: ObjectKey?
         /// How an ingress controller takes HTTP/2.
         package var ingressControllerProtocol = IngressControllerProtocol.auto
+        /// When Secrets with backends' authorities are looked at again.
+        package var authorityAges = AuthorityCheck.Ages()
         package var loadBalancerGrace: Duration
         package var targetPolicy: TargetPolicy
         package var selection: IngressSelection
@@ -118,6 +120,7 @@ package struct RoutePipeline: Sendable {
                     client: client, ingresses: ingresses.store, services: services.store,
                     gatewayRoutes: gatewayRoutes.store, ledger: ledger, observation: { clusterType.current },
                     events: events,
+                    authorities: AuthorityCheck(client: client, ages: settings.authorityAges),
                     ingressStatus: settings.updateIngressStatus
                         ? IngressStatusWriter(
                             client: client, hostname: settings.extraction.clusterHost,

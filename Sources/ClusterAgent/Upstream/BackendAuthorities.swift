@@ -100,7 +100,8 @@ package final class BackendAuthorities: ServiceLifecycle.Service {
         for promise in waiting { promise.completeWith(result.mapError { $0 }) }
     }
 
-    private static func problem(_ secret: ObjectKey, _ error: any Error) -> String {
+    /// What is wrong with the Secret, and what to do about it where that is known.
+    static func problem(_ secret: ObjectKey, _ error: any Error) -> String {
         switch (error as? KubernetesError)?.kind {
         case .notFound: "Secret \(secret) does not exist"
         case .forbidden:
