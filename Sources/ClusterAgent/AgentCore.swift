@@ -124,7 +124,7 @@ struct AgentCore: ServiceLifecycle.Service {
                 allowLoopback: settings.allowLoopbackTargets, apiServer: client.serverAddress),
             selection: IngressSelection(
                 classes: settings.ingressClasses, selector: settings.ingressSelector, namespaces: settings.namespaces),
-            updateIngressStatus: settings.updateIngressStatus)
+            updateIngressStatus: settings.updateIngressStatus, offlinePages: settings.offlinePages)
         pipeline.ingressControllerProtocol = settings.ingressControllerProtocol
         return pipeline
     }

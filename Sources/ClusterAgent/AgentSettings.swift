@@ -37,6 +37,7 @@ package struct AgentSettings: Sendable {
         case ingressSelector = "ingress-selector"
         case namespace
         case updateIngressStatus = "update-ingress-status"
+        case offlinePages = "offline-pages"
         case clusterDomain = "cluster-domain"
         case gatewayDomain = "gateway-domain"
         case allowLoopbackTargets = "allow-loopback-targets"
@@ -98,6 +99,8 @@ package struct AgentSettings: Sendable {
     package var namespaces: [String]
     /// Whether the cluster's name at the gateway is written into `status.loadBalancer` of the Ingresses served.
     package var updateIngressStatus: Bool
+    /// Whether the agent reads labelled ConfigMaps for pages to be shown while the cluster is away.
+    package var offlinePages: Bool
     /// The DNS domain of the cluster's Services.
     package var clusterDomain: Hostname
     /// The DNS domain under which the gateway gives each cluster names of its own.
@@ -179,6 +182,7 @@ package struct AgentSettings: Sendable {
             ObjectNames.isLabel($0) ? $0 : nil
         }
         updateIngressStatus = try reader.bool(.updateIngressStatus, default: false)
+        offlinePages = try reader.bool(.offlinePages, default: false)
         clusterDomain = try reader.domain(.clusterDomain, default: "cluster.local")
         gatewayDomain = try reader.domain(.gatewayDomain, default: "gateway.pipeops.io")
         allowLoopbackTargets = try reader.bool(.allowLoopbackTargets, default: false)

@@ -16,6 +16,8 @@ package struct IngressReconciler: Reconciler {
         package var client: KubernetesClient
         package var ingresses: Store<Ingress>
         package var services: Store<KubernetesAPI.Service>
+        /// The labelled ones; `nil` where none is read.
+        package var configMaps: Store<ConfigMap>?
         package var gatewayRoutes: Store<GatewayRoute>
         package var ledger: LiveRouteLedger
         package var observation: @Sendable () -> ClusterTypeMonitor.Observation
@@ -28,6 +30,7 @@ package struct IngressReconciler: Reconciler {
 
         package init(
             client: KubernetesClient, ingresses: Store<Ingress>, services: Store<KubernetesAPI.Service>,
+            configMaps: Store<ConfigMap>? = nil,
             gatewayRoutes: Store<GatewayRoute>, ledger: LiveRouteLedger,
             observation: @escaping @Sendable () -> ClusterTypeMonitor.Observation, events: EventRecorder?,
             authorities: AuthorityCheck? = nil, ingressStatus: IngressStatusWriter? = nil,
@@ -36,6 +39,7 @@ package struct IngressReconciler: Reconciler {
             self.client = client
             self.ingresses = ingresses
             self.services = services
+            self.configMaps = configMaps
             self.gatewayRoutes = gatewayRoutes
             self.ledger = ledger
             self.observation = observation
@@ -103,7 +107,8 @@ package struct IngressReconciler: Reconciler {
             }
             vanished.remove(key)
         }
-        var extracted = IngressExtraction(ingress, settings: settings.extraction, service: world.services.get)
+        var extracted = IngressExtraction(
+            ingress, settings: settings.extraction, configMap: world.configMaps?.get, service: world.services.get)
         let lookAgain = await checkAuthority(&extracted)
         let createdAt = ingress.metadata.creationTimestamp ?? .distantFuture
         let observation = world.observation()

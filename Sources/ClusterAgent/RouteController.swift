@@ -163,7 +163,8 @@ struct StandbyReconciler: Reconciler {
             _ = world.ledger.remove(ingress: key)
             return
         }
-        let extracted = IngressExtraction(ingress, settings: extraction, service: world.services.get)
+        let extracted = IngressExtraction(
+            ingress, settings: extraction, configMap: world.configMaps?.get, service: world.services.get)
         _ = world.ledger.replace(
             ingress: key, createdAt: ingress.metadata.creationTimestamp ?? .distantFuture, with: extracted.routes)
     }

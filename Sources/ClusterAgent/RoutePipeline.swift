@@ -24,6 +24,7 @@ package struct RoutePipeline: Sendable {
         package var selection: IngressSelection
         /// Whether the cluster's host is listed in the status of Ingresses that are programmed.
         package var updateIngressStatus: Bool
+        package var offlinePages: Bool
         package var workers: Int
         /// How long there may be no session, or no answer to a new route, before the status says so.
         package var tunnelDownAfter: Duration
@@ -35,7 +36,8 @@ package struct RoutePipeline: Sendable {
             clusterUUID: String, syncMode: AgentSettings.SyncMode = .auto, extraction: ExtractionSettings,
             ingressController: ObjectKey? = nil, loadBalancerGrace: Duration = .seconds(120),
             targetPolicy: TargetPolicy = TargetPolicy(), selection: IngressSelection = .all,
-            updateIngressStatus: Bool = false, workers: Int = 8, tunnelDownAfter: Duration = .seconds(5),
+            updateIngressStatus: Bool = false, offlinePages: Bool = false, workers: Int = 8,
+            tunnelDownAfter: Duration = .seconds(5),
             revision: @escaping @Sendable () -> Int64 = RoutePipeline.revisionByClock
         ) {
             self.clusterUUID = clusterUUID
@@ -46,6 +48,7 @@ package struct RoutePipeline: Sendable {
             self.targetPolicy = targetPolicy
             self.selection = selection
             self.updateIngressStatus = updateIngressStatus
+            self.offlinePages = offlinePages
             self.workers = workers
             self.tunnelDownAfter = tunnelDownAfter
             self.revision = revision
@@ -84,14 +87,24 @@ package struct RoutePipeline: Sendable {
         logger: Logger
     ) {
         let serviceIndex = "service"
+        let offlinePageIndex = "offline-page"
         let ingresses = Informer<Ingress>(
             client: client,
-            indices: [serviceIndex: { IngressExtraction.services(namedBy: $0).map(\.description) }],
+            indices: [
+                serviceIndex: { IngressExtraction.services(namedBy: $0).map(\.description) },
+                offlinePageIndex: { OfflinePage.configMap(namedBy: $0).map { [$0.description] } ?? [] },
+            ],
             transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
         let services = Informer<KubernetesAPI.Service>(
             client: client, indices: [IngressControllerSearch.index: IngressControllerSearch.indexValues],
             transform: { $0.keepOnlyWhatIsRead() }, logger: logger)
         let gatewayRoutes = Informer<GatewayRoute>(client: client, logger: logger)
+        // Nothing waits for them: a page that comes late is late, and no more.
+        let configMaps =
+            settings.offlinePages
+            ? Informer<ConfigMap>(
+                client: client, settings: .init(labelSelector: "\(OfflinePage.label)=true"),
+                transform: { $0.keepOnlyWhatIsRead() }, logger: logger) : nil
 
         let forwarding = ForwardingGuard(policy: settings.targetPolicy)
         let ledger = LiveRouteLedger(forwarding: forwarding)
@@ -118,7 +131,8 @@ package struct RoutePipeline: Sendable {
             .init(
                 world: .init(
                     client: client, ingresses: ingresses.store, services: services.store,
-                    gatewayRoutes: gatewayRoutes.store, ledger: ledger, observation: { clusterType.current },
+                    configMaps: configMaps?.store, gatewayRoutes: gatewayRoutes.store, ledger: ledger,
+                    observation: { clusterType.current },
                     events: events,
                     authorities: AuthorityCheck(client: client, ages: settings.authorityAges),
                     ingressStatus: settings.updateIngressStatus
@@ -132,6 +146,9 @@ package struct RoutePipeline: Sendable {
 
         ingresses.addHandler { intake.add([$0.key]) }
         gatewayRoutes.addHandler { intake.add($0) }
+        configMaps?.addHandler {
+            intake.add(ingresses.store.keys(index: offlinePageIndex, value: $0.key.description))
+        }
         services.addHandler { intake.add(ingresses.store.keys(index: serviceIndex, value: $0.key.description)) }
 
         self.forwarding = forwarding
@@ -143,7 +160,8 @@ package struct RoutePipeline: Sendable {
             (KubernetesAPI.Service.definition.plural, services), (Ingress.definition.plural, ingresses),
             (GatewayRoute.definition.plural, gatewayRoutes),
         ]
-        let longLived: [any ServiceLifecycle.Service] = [services, ingresses, gatewayRoutes, clusterType, syncer]
+        var longLived: [any ServiceLifecycle.Service] = [services, ingresses, gatewayRoutes, clusterType, syncer]
+        if let configMaps { longLived.append(configMaps) }
         self.services = longLived.map { .init(service: $0) }
     }
 }

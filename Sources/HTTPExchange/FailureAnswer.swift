@@ -16,6 +16,8 @@ package struct FailedRequest: Sendable {
     package var requestID = ""
     /// RFC 3339; since when the cluster has had no tunnel, where that is known.
     package var offlineSince: String?
+    /// The application's own page, to be shown in place of this project's.
+    package var page: ByteBuffer?
     /// Which limit was met.
     package var quota: ExceededQuota?
 
@@ -57,6 +59,10 @@ package struct FailureAnswer {
         case .problem:
             body = Self.problem(failure, detail, request)
             fields = ["Content-Type": "application/problem+json"]
+        case .page where request.page != nil:
+            body = request.page ?? ByteBuffer()
+            // What it loads is the business of who wrote it: it is shown under the application's own name.
+            fields = ["Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff"]
         case .page:
             body = FailurePage.body(failure, detail: detail, request)
             fields = [

@@ -29,6 +29,7 @@ extension AgentCommand {
         case .ingressSelector: ingresses.ingressSelector
         case .namespace: Self.list(ingresses.namespace)
         case .updateIngressStatus: ingresses.updateIngressStatus.map(\.description)
+        case .offlinePages: ingresses.offlinePages.map(\.description)
         case .clusterDomain: cluster.clusterDomain
         case .gatewayDomain: gateway.gatewayDomain
         case .allowLoopbackTargets: cluster.allowLoopbackTargets.map(\.description)

@@ -207,6 +207,16 @@ struct IngressOptions: ParsableArguments {
             """
     )
     var updateIngressStatus: Bool?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: .init(
+            """
+            Whether Ingresses may name a page that browsers get while the cluster is away (annotation \
+            gateway.pipeops.io/offline-page), in a ConfigMap with the label gateway.pipeops.io/offline-page=true; the \
+            agent needs a role to list those. Default: no. [PIPEOPS_AGENT_OFFLINE_PAGES]
+            """))
+    var offlinePages: Bool?
 }
 
 struct LeaderElectionOptions: ParsableArguments {

@@ -140,11 +140,13 @@ struct AncestorDefectPipelineTests {
             "ingresses", "ingresses/status", "services", "namespaces", "gatewayroutes", "gatewayroutes/status",
             "events",
             "leases",
+            // With the component offline-pages alone.
+            "configmaps",
         ]
         for rule in rules {
             #expect(Set(rule.resources ?? []).isSubset(of: allowed), "\(rule)")
             #expect(!rule.verbs.contains("*") && rule.apiGroups?.contains("*") == false, "\(rule)")
-            if !Set(rule.resources ?? []).isDisjoint(with: ["ingresses", "services", "namespaces"]) {
+            if !Set(rule.resources ?? []).isDisjoint(with: ["ingresses", "services", "namespaces", "configmaps"]) {
                 #expect(Set(rule.verbs).isSubset(of: ["get", "list", "watch"]), "\(rule)")
             }
         }

@@ -56,9 +56,14 @@ package struct IngressExtraction: Hashable, Sendable {
     package var accepted: ConditionVerdict<AcceptedReason>
     package var resolvedRefs: ConditionVerdict<ResolvedRefsReason>
 
-    /// - Parameter service: reads the Service cache.
-    package init(_ ingress: Ingress, settings: ExtractionSettings, service: (ObjectKey) -> Service?) {
-        var extractor = IngressExtractor(ingress, settings: settings)
+    /// - Parameters:
+    ///   - configMap: reads the cache of labelled ConfigMaps; nil: the agent reads none.
+    ///   - service: reads the Service cache.
+    package init(
+        _ ingress: Ingress, settings: ExtractionSettings, configMap: ((ObjectKey) -> ConfigMap?)? = nil,
+        service: (ObjectKey) -> Service?
+    ) {
+        var extractor = IngressExtractor(ingress, settings: settings, configMap: configMap)
         extractor.run(service)
         routes = extractor.routes
         hosts = extractor.hosts

@@ -10,7 +10,7 @@ struct IngressExtractor {
     private let spec: Ingress.Spec
     private let namespace: String
     private let settings: ExtractionSettings
-    private let annotations: [String: String]
+    private var annotations: [String: String]
     /// What the Ingress says about the way to its backends.
     private let backends: BackendAnnotations
     /// Whether the paths are patterns of the ingress controller's.
@@ -30,7 +30,7 @@ struct IngressExtractor {
         var backend: ResolvedBackend?
     }
 
-    init(_ ingress: Ingress, settings: ExtractionSettings) {
+    init(_ ingress: Ingress, settings: ExtractionSettings, configMap: ((ObjectKey) -> ConfigMap?)?) {
         spec = ingress.spec ?? Ingress.Spec()
         namespace = ingress.metadata.namespace ?? ""
         self.settings = settings
@@ -39,6 +39,10 @@ struct IngressExtractor {
         annotations = selected.travelling
         backends = BackendAnnotations(ingress.metadata.annotations ?? [:], namespace: namespace)
         hints = backends.remarks
+        annotations[OfflinePage.annotation] = nil
+        let page = OfflinePage(ingress.metadata.annotations, namespace: namespace, configMap: configMap)
+        annotations[OfflinePage.contentAnnotation] = page.content
+        if let remark = page.remark { hints.append(remark) }
         if !selected.leftOut.isEmpty {
             notes.append(
                 "annotations \(Self.few(selected.leftOut, separator: ", ", rest: " and")) are not passed on: "

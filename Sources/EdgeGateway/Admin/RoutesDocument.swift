@@ -24,6 +24,10 @@ struct RoutesDocument: Encodable, Hashable, Sendable {
             port = entry.route.port
             tls = entry.route.tls
             annotations = entry.route.annotations
+            // Nobody reads a page here.
+            if let page = annotations[ServedRoute.offlinePageAnnotation] {
+                annotations[ServedRoute.offlinePageAnnotation] = "(\(page.utf8.count) bytes)"
+            }
         }
     }
 

@@ -36,6 +36,7 @@ extension FrontExchange {
             case .noSuchPath: throw .noSuchPath
             }
             record.cluster = route.cluster
+            offlinePage = route.origin.offlinePage
             if let limiter = route.limiter, let quota = limiter.refusal(now: started) {
                 self.quota = quota
                 throw .rateLimited

@@ -38,6 +38,8 @@ final class FrontExchange: StreamReceiver {
     private var stream: TunnelStream?
     /// The request's body as far as it was sent, to be sent again.
     private var replay = RequestReplay()
+    /// The application's own, for browsers while its cluster is away.
+    var offlinePage: ByteBuffer?
     private var hasRetried = false
     /// What passes of a request's trailers.
     private var trailerPolicy: (HeaderFields) -> HeaderFields = { HopByHop.trailers(from: $0) }
@@ -448,6 +450,7 @@ final class FrontExchange: StreamReceiver {
         request.requestID = requestID.text
         request.quota = quota
         if finder == .gateway { shared.metrics.refusals.count(failure) }
+        if failure == .clusterOffline || failure == .tunnelLost { request.page = offlinePage }
         if failure == .clusterOffline, let cluster = record.cluster {
             request.offlineSince = shared.tunnels.offlineSince(cluster).map { "\($0)" }
         }

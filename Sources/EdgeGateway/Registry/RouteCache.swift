@@ -20,15 +20,21 @@ package struct ServedRoute: Sendable {
     /// The route itself, for whoever asks why; a reference, so that a look-up copies no more than that.
     let origin: Origin
 
+    /// A page for browsers while the cluster is away.
+    static let offlinePageAnnotation = "gateway.pipeops.io/offline-page-content"
+
     /// What the cluster advertised.
     final class Origin: Sendable {
         let route: Route
         /// The route's own limit; `nil` where it has none.
         let limit: RateLimit?
+        /// For browsers while the cluster is away, by `offlinePageAnnotation`; `nil`: the gateway's own.
+        let offlinePage: ByteBuffer?
 
         init(_ route: Route, limit: RateLimit?) {
             self.route = route
             self.limit = limit
+            offlinePage = route.annotations[ServedRoute.offlinePageAnnotation].map { ByteBuffer(string: $0) }
         }
     }
 

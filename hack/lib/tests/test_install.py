@@ -199,6 +199,16 @@ class Install(unittest.TestCase):
         (container,) = of_kind(overlays["kind"], "Deployment")["spec"]["template"]["spec"]["containers"]
         self.assertEqual((container["image"], container["imagePullPolicy"]), ("pipeops-agent:dev", "Never"))
 
+    def test_configmaps_are_read_only_with_the_component_for_offline_pages(self) -> None:
+        with tempfile.TemporaryDirectory(dir=ROOT / "manifests" / "overlays") as overlay:
+            (Path(overlay) / "kustomization.yaml").write_text(
+                "resources: [../../agent]\ncomponents: [../../agent/components/offline-pages]\n")
+            objects = rendered(Path(overlay))
+        rules = [rule for item in objects for rule in item.get("rules") or [] if "configmaps" in rule["resources"]]
+        self.assertEqual([rule["verbs"] for rule in rules], [["list", "watch"]])
+        (settings,) = [item["data"] for item in objects if item["kind"] == "ConfigMap"]
+        self.assertEqual(settings["PIPEOPS_AGENT_OFFLINE_PAGES"], "true")
+
     def test_the_status_of_ingresses_is_written_only_with_the_component(self) -> None:
         for item in rendered(ROOT / "manifests" / "agent"):
             for rule in item.get("rules") or []:
