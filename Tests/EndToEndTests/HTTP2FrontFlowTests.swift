@@ -118,7 +118,7 @@ struct HTTP2FrontFlowTests {
     @Test("a connection without a stream is closed, and the client is told which was the last")
     func idle() async throws {
         var options = HTTP2FrontTests.options
-        options.limits.keepAlive = .milliseconds(500)
+        options.limits.keepAlive = .seconds(2)
         try await withStack(options) { backend in
             try await backend.answerAll()
         } _: { stack in

@@ -72,7 +72,7 @@ def roles_suffice(world: E2EWorld) -> str:
     """
     name, host = "least", "least.e2e.example.com"
     item = with_class(simple_ingress(world, name, host, world.blue().service), world.namespace)
-    flags = ("--update-ingress-status", "--ingress-class", world.namespace)
+    flags = ("--update-ingress-status", "--ingress-class", world.namespace, "--offline-pages")
     with _service_account(world) as (kubeconfig, is_enforced), world.serving(item):
         with world.running_agent(*flags, name=LEAST, elects=True, kubeconfig_path=kubeconfig) as agent:
             programmed(world, name, seconds=30)
