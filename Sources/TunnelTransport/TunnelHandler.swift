@@ -16,9 +16,9 @@ package final class TunnelHandler: ChannelInboundHandler {
     /// Bytes that may wait in the socket's buffer before another control message.
     private static let mostWaitingBytes = 4 * 1024 * 1024
     /// How long to wait for the other side's goodbye.
-    package static let goodbyeTimeout = TimeAmount.seconds(1)
+    package static let goodbyeTimeout = TimeAmount.milliseconds(700)
     /// The same for that of TLS, behind it.
-    package static let secureGoodbyeTimeout = TimeAmount.milliseconds(500)
+    package static let secureGoodbyeTimeout = TimeAmount.milliseconds(300)
 
     private let configuration: TunnelConfiguration
     private let observer: any TunnelObserver
