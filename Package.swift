@@ -195,7 +195,7 @@ let package = Package(
             "EdgeGateway",
             [
                 "TestSupport", "KubernetesAPI", "Routing", "TunnelProtocol", "TunnelTransport", "HTTPExchange",
-                "Telemetry", logging, nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL, crypto, jwtKit,
+                "Telemetry", logging, coreMetrics, nioCore, nioPosix, nioHTTP1, nioEmbedded, nioSSL, crypto, jwtKit,
             ]),
         .testTarget(
             name: "EndToEndTests",

@@ -54,13 +54,13 @@ package struct AgentExplanation: Hashable, Sendable {
         switch head.status {
         case 404: destination = nil
         case 200:
-            guard let service = head.fields["service"].first, let target = head.fields["target"].first,
-                let via = head.fields["via"].first, let backendProtocol = head.fields["protocol"].first
+            func field(_ name: String) -> String? { head.fields[name].first.map(Self.value) }
+            guard let service = field("service"), let target = field("target"), let via = field("via"),
+                let backendProtocol = field("protocol")
             else { return nil }
             destination = Destination(
                 service: service, target: target, viaIngressController: via == "ingress-controller",
-                backendProtocol: backendProtocol, failure: head.fields["failure"].first,
-                detail: head.fields["detail"].first)
+                backendProtocol: backendProtocol, failure: field("failure"), detail: field("detail"))
         default: return nil
         }
     }

@@ -38,7 +38,10 @@ package struct HeaderFields: Sendable {
     /// Bytes of all names and values, each with its length.
     package var byteCount: Int { block.readableBytes }
 
-    /// Appends a field. A name or value of more than 65,535 bytes is cut there: nothing that HTTP lets through is.
+    /// The longest name or value; readers of HTTP let no longer one through.
+    package static let longestValue = 0xFFFF
+
+    /// Appends a field. A name or value of more than `longestValue` bytes is cut there.
     package mutating func add(name: some StringProtocol, value: some StringProtocol) {
         var (name, value) = (String(name), String(value))
         name.withUTF8 { name in

@@ -24,9 +24,9 @@ struct DomainCertificatePlanTests {
 
     private func certificate(_ domain: String, servedAt hours: Double? = 0) throws -> DomainCertificate {
         var made = DomainCertificate(
-            domain: domain, namespace: "gateways", issuer: try settings().issuer,
+            domain: domain, cluster: "a", namespace: "gateways", issuer: try settings().issuer,
             servedAt: Self.start + (hours ?? 0) * Self.hour)
-        if hours == nil { made.metadata.annotations = nil }
+        if hours == nil { made.metadata.annotations?[DomainCertificate.servedAtAnnotation] = nil }
         return made
     }
 
@@ -88,6 +88,16 @@ struct DomainCertificatePlanTests {
         let plan = try plan(["a.example.com", "b.example.com", "z.example.com"], [there], most: 2)
         #expect(plan.changes == [.apply(try certificate("a.example.com"), isNew: true)])
         #expect(plan.leftOut == ["a": 1])
+    }
+
+    @Test("those of domains that are gone count for as long as they are kept, for their own cluster")
+    func churn() throws {
+        let gone = [try certificate("x.example.com"), try certificate("y.example.com")]
+        let plan = try plan(["a.example.com"], gone, most: 2)
+        #expect(plan.changes == [])
+        #expect(plan.leftOut == ["a": 1])
+        #expect(try self.plan(["a.example.com"], gone, most: 2, cluster: "b").changes.count == 1)
+        #expect(try self.plan(["a.example.com", "x.example.com"], gone, most: 3).changes.count == 1)
     }
 
     @Test("a name that is too long for an object's has a digest in its place")

@@ -135,7 +135,7 @@ struct DomainCertificatesTests {
     func foreign() async throws {
         try await withCertificates { bench in
             var foreign = DomainCertificate(
-                domain: "shop.example.com", namespace: "default",
+                domain: "shop.example.com", cluster: "cluster-b", namespace: "default",
                 issuer: try #require(IssuerReference("Issuer/another")), servedAt: .distantPast)
             foreign.metadata.labels = nil
             _ = try await bench.client.create(foreign)

@@ -1,3 +1,4 @@
+import CoreMetrics
 import NIOCore
 import NIOEmbedded
 import Telemetry
@@ -22,6 +23,23 @@ struct TunnelRegistryTests {
         registry.add(try tunnel("1"), of: "a")
         #expect(registry.chosen(for: "b", on: EmbeddedEventLoop()) == nil)
         #expect(registry.chosen(for: "a", on: EmbeddedEventLoop()) == "1")
+    }
+
+    @Test("a cluster is healthy while it has a tunnel in the rotation, as the metric of that name says")
+    func health() throws {
+        let metrics = PrometheusRegistry()
+        try withMetricsFactory(metrics) {
+            let registry = TunnelRegistry()
+            func health() -> [Substring] {
+                metrics.exposition().split(separator: "\n").filter { $0.hasPrefix("gateway_tunnel_health{") }
+            }
+            for id in ["1", "2"] { registry.add(try tunnel(id), of: "a") }
+            #expect(health() == ["gateway_tunnel_health{cluster_uuid=\"a\"} 1"])
+            registry.remove("1", of: "a")
+            #expect(health() == ["gateway_tunnel_health{cluster_uuid=\"a\"} 1"])
+            registry.remove("2", of: "a")
+            #expect(health() == ["gateway_tunnel_health{cluster_uuid=\"a\"} 0"])
+        }
     }
 
     @Test("the tunnel on the request's own event loop is preferred")

@@ -47,7 +47,9 @@ final class AgentQuestion: StreamReceiver {
 
     func received(_ event: StreamEvent) {
         switch event {
-        case .head(let head, _):
+        case .head(let head, let endStream):
+            // There is nothing more to be said.
+            if !endStream { stream?.reset(.cancelled, detail: "") }
             guard let explanation = AgentExplanation(head) else {
                 return end(.none("the agent's answer is not one to this question"))
             }

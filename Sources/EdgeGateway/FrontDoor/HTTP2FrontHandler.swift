@@ -21,6 +21,8 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
     private static let mostGrowth = 4 << 20
     /// How long a client may go on sending after the connection's last word.
     private static let lingerTime = TimeAmount.seconds(2)
+    /// Malformed requests of one connection.
+    private static let mostMalformed = 1000
     /// As the client sees it, at the end of a connection.
     private static let drainPing = HTTP2PingData(withInteger: 0x6472_6169_6E)
 
@@ -35,6 +37,7 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
     private var below: ChannelHandlerContext?
     private var state: HTTP2ClientState
     private var flood = HTTP2WindowFlood()
+    private var malformed = 0
     private var streams: [HTTP2StreamID: HTTP2FrontStream] = [:]
     /// What the client takes of fields in one frame.
     private(set) var maxFrameSize = 16_384
@@ -137,7 +140,10 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
     }
 
     /// A request that HTTP/2 allows the form of, but not what it says.
-    func countMalformed() { shared.metrics.http2Violations.count(.malformedRequest) }
+    func countMalformed() {
+        malformed += 1
+        shared.metrics.http2Violations.count(.malformedRequest)
+    }
 
     // MARK: Channel events
 
@@ -187,6 +193,8 @@ final class HTTP2FrontHandler: ChannelDuplexHandler, NIOHTTP2FrameDelegate, Time
         // The end of a stream is told by an event.
         case .settings, .ping, .rstStream, .goAway, .priority, .pushPromise, .alternativeService, .origin: break
         }
+        // Each costs a stream and its reset, as in rapid reset; the codec counts those that it finds itself.
+        if malformed > Self.mostMalformed, !state.isClosed { end(.streamErrors, .enhanceYourCalm) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

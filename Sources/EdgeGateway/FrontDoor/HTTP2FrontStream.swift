@@ -9,6 +9,8 @@ import TunnelTransport
 final class HTTP2FrontStream: FrontClient {
     /// DATA that waits for more, or for the end of the burst, is not made longer than this.
     private static let gathered = 16 * 1024
+    /// What the gateway may add to an answer's head.
+    private static let ownFields = 512
     /// How long a client may go on sending after the last word of another protocol.
     private static let lingerTime = TimeAmount.seconds(2)
 
@@ -78,9 +80,10 @@ final class HTTP2FrontStream: FrontClient {
                 return "it does not switch to WebSocket, and says that all is well"
             }
         }
-        // A quick look is enough for nearly all.
-        guard head.fields.byteCount * 3 > connection.maxFrameSize,
-            HPACKHeaders(head).mostEncodedBytes > connection.maxFrameSize
+        // A quick look is enough for nearly all: a byte that is not UTF-8 becomes three, which take most of nine.
+        let size = head.fields.byteCount + Self.ownFields
+        guard size * 9 > connection.maxFrameSize,
+            HPACKHeaders(head).mostEncodedBytes + Self.ownFields > connection.maxFrameSize
         else { return nil }
         return "its fields do not fit into a frame of HTTP/2"
     }
@@ -268,6 +271,10 @@ final class HTTP2FrontStream: FrontClient {
                 sendLast(endStream: false)
                 return send(.headers(.init(headers: block, endStream: true)), isEnd: true)
             }
+            // Without them the answer would pass for whole.
+            sendLast(endStream: false)
+            exchange?.record.failureDetail = "the answer's trailers do not fit into a frame of HTTP/2"
+            return reset(.internalError)
         }
         if !sendLast(endStream: true) { endAnswer() }
     }

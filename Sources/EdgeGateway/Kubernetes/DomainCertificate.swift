@@ -14,6 +14,9 @@ package struct DomainCertificate: KubernetesResource, Hashable {
     /// When a gateway last served the domain, to an hour or so (RFC 3339).
     package static let servedAtAnnotation = "gateway.pipeops.io/served-at"
 
+    /// The cluster that has claimed the domain.
+    package static let clusterAnnotation = "gateway.pipeops.io/cluster-uuid"
+
     package struct Spec: Codable, Hashable, Sendable {
         package struct PrivateKey: Codable, Hashable, Sendable {
             var algorithm = "ECDSA"
@@ -41,11 +44,13 @@ package struct DomainCertificate: KubernetesResource, Hashable {
     package var status: Status?
 
     /// The one that a domain is to have.
-    init(domain: String, namespace: String, issuer: IssuerReference, servedAt: Date) {
+    init(domain: String, cluster: String, namespace: String, issuer: IssuerReference, servedAt: Date) {
         let name = Self.name(of: domain)
         metadata = ObjectMeta(
             name: name, namespace: namespace, labels: [Self.managedByLabel: Self.manager],
-            annotations: [Self.servedAtAnnotation: servedAt.formatted(.iso8601)])
+            annotations: [
+                Self.servedAtAnnotation: servedAt.formatted(.iso8601), Self.clusterAnnotation: cluster,
+            ])
         spec = Spec(
             dnsNames: [domain], secretName: name, issuerRef: issuer, privateKey: .init(),
             secretTemplate: .init(labels: [CertificateSecrets.label: "true"]))
@@ -69,6 +74,8 @@ package struct DomainCertificate: KubernetesResource, Hashable {
         spec.secretTemplate?.labels = ours
         return spec == wanted
     }
+
+    var cluster: String { metadata.annotations?[Self.clusterAnnotation] ?? "" }
 
     var isReady: Bool { status?.conditions?.contains { $0.type == "Ready" && $0.status == .true } == true }
 }

@@ -53,22 +53,24 @@ struct DomainCertificatePlan {
         let byName = Dictionary(existing.map { ($0.key.name, $0) }, uniquingKeysWith: { first, _ in first })
         var counts: [String: Int] = [:]
         var served: Set<String> = []
+        // Those that are gone count while they are kept: who changes names all the time must not use up what an authority
+        // gives to all.
+        let names = Set(domains.map { DomainCertificate.name(of: $0.name) })
+        for current in existing where !names.contains(current.key.name) { counts[current.cluster, default: 0] += 1 }
         // Those that have one come first: a domain more must not cost another its certificate.
-        let inOrder = domains.sorted { one, other in
-            let has = (
-                byName[DomainCertificate.name(of: one.name)] != nil,
-                byName[DomainCertificate.name(of: other.name)] != nil
-            )
-            return has.0 == has.1 ? one < other : has.0
-        }
+        let inOrder =
+            domains.filter { byName[DomainCertificate.name(of: $0.name)] != nil }.sorted()
+            + domains.filter { byName[DomainCertificate.name(of: $0.name)] == nil }.sorted()
         for domain in inOrder {
-            guard counts[domain.cluster, default: 0] < settings.mostPerCluster else {
+            let has = byName[DomainCertificate.name(of: domain.name)] != nil
+            guard has || counts[domain.cluster, default: 0] < settings.mostPerCluster else {
                 leftOut[domain.cluster, default: 0] += 1
                 continue
             }
             counts[domain.cluster, default: 0] += 1
             let desired = DomainCertificate(
-                domain: domain.name, namespace: settings.namespace, issuer: settings.issuer, servedAt: now)
+                domain: domain.name, cluster: domain.cluster, namespace: settings.namespace, issuer: settings.issuer,
+                servedAt: now)
             served.insert(desired.key.name)
             let current = byName[desired.key.name]
             let noted = current?.servedAt.map { now.timeIntervalSince($0) < settings.noteInterval } ?? false
@@ -79,7 +81,8 @@ struct DomainCertificatePlan {
             guard let servedAt = current.servedAt else {
                 guard let domain = current.spec?.dnsNames.first else { continue }
                 let noted = DomainCertificate(
-                    domain: domain, namespace: settings.namespace, issuer: settings.issuer, servedAt: now)
+                    domain: domain, cluster: current.cluster, namespace: settings.namespace, issuer: settings.issuer,
+                    servedAt: now)
                 // One that has another name than its domain's is a person's.
                 if noted.key == current.key { changes.append(.apply(noted, isNew: false)) }
                 continue

@@ -26,10 +26,12 @@ struct DomainCertificates: ServiceLifecycle.Service {
     private struct Memory {
         let start: Date
         var notBefore: [ObjectKey: Date] = [:]
+        /// To be deleted, because their Certificates are.
+        var secrets: Set<ObjectKey> = []
         var told: Set<String> = []
     }
 
-    private static let mostAtOnce = 10
+    private static let mostAtOnce = 2
     /// After a failure an object is left alone for so long.
     private static let pause: TimeInterval = 60
     /// Without a list by then, somebody has something to mend.
@@ -104,13 +106,14 @@ struct DomainCertificates: ServiceLifecycle.Service {
                     "cluster_uuid": "\(cluster)", "left_out": "\(count)", "limit": "\(settings.mostPerCluster)",
                 ])
         }
-        memory.told.formIntersection(plan.leftOut.keys)
+        memory.told.formIntersection(Set(plan.leftOut.keys).union(memory.secrets.map(\.description)))
         memory.notBefore = memory.notBefore.filter { $0.value > now }
         // A few at a time: an authority takes a few hundred orders in some hours.
         for change in plan.changes.filter({ memory.notBefore[$0.key] == nil }).prefix(Self.mostAtOnce)
         where !Task.isCancelled {
             await carryOut(change, &memory, now)
         }
+        await deleteSecrets(&memory)
     }
 
     private func carryOut(_ change: DomainCertificatePlan.Change, _ memory: inout Memory, _ now: Date) async {
@@ -127,7 +130,10 @@ struct DomainCertificates: ServiceLifecycle.Service {
                         "Certificate requested",
                         metadata: ["certificate": "\(key)", "host": "\(certificate.spec?.dnsNames.first ?? "")"])
                 }
-            case .delete(let certificate): try await delete(certificate)
+            case .delete(let certificate):
+                try await delete(certificate)
+                memory.secrets.insert(
+                    ObjectKey(namespace: key.namespace, name: certificate.spec?.secretName ?? key.name))
             }
         } catch let error as KubernetesError where error.kind == .notFound && isDeletion(change) {
             // Another gateway was quicker.
@@ -143,7 +149,6 @@ struct DomainCertificates: ServiceLifecycle.Service {
         if case .delete = change { true } else { false }
     }
 
-    /// cert-manager leaves the Secret where it is unless told otherwise.
     private func delete(_ certificate: DomainCertificate) async throws {
         // Not one that another gateway has noted to be in use since.
         let options = DeleteOptions(
@@ -152,11 +157,24 @@ struct DomainCertificates: ServiceLifecycle.Service {
         logger.info(
             "Certificate deleted, its domain is gone",
             metadata: ["certificate": "\(certificate.key)", "host": "\(certificate.spec?.dnsNames.first ?? "")"])
-        guard let secret = certificate.spec?.secretName else { return }
-        do {
-            try await client.delete(Secret.self, ObjectKey(namespace: settings.namespace, name: secret))
-        } catch let error as KubernetesError where error.kind == .notFound {
-            // It was never issued, or cert-manager has let it go.
+    }
+
+    /// cert-manager leaves a Secret where it is, unless told otherwise.
+    private func deleteSecrets(_ memory: inout Memory) async {
+        for key in memory.secrets where !Task.isCancelled {
+            do {
+                try await client.delete(Secret.self, key)
+            } catch let error as KubernetesError where error.kind == .notFound {
+                // It was never issued, or cert-manager has let it go.
+            } catch {
+                if memory.told.insert("\(key)").inserted {
+                    logger.warning(
+                        "Secret of a certificate whose domain is gone not deleted, tried again",
+                        metadata: ["secret": "\(key)", "error": "\(error)"])
+                }
+                continue
+            }
+            memory.secrets.remove(key)
         }
     }
 }
@@ -190,6 +208,8 @@ extension DomainCertificatePlan.Change {
 
 extension DomainCertificate {
     fileprivate mutating func keepOnlyWhatIsRead() {
-        metadata.annotations = metadata.annotations?.filter { $0.key == Self.servedAtAnnotation }
+        metadata.annotations = metadata.annotations?.filter {
+            $0.key == Self.servedAtAnnotation || $0.key == Self.clusterAnnotation
+        }
     }
 }

@@ -137,7 +137,7 @@ package final class TunnelRegistry: Sendable {
     /// - Returns: the tunnels that left the rotation.
     @discardableResult
     package func add(_ tunnel: ConnectedTunnel, of cluster: String) -> [ConnectedTunnel] {
-        let (superseded, count) = state.withLock { state in
+        state.withLock { state in
             var all = state.clusters[cluster]?.tunnels ?? []
             let superseded = all.filter { tunnel.takesThePlace(of: $0) }
             all.removeAll { tunnel.takesThePlace(of: $0) }
@@ -149,10 +149,9 @@ package final class TunnelRegistry: Sendable {
             } else {
                 state.clusters[cluster]?.tunnels = all
             }
-            return (superseded, all.count)
+            report(cluster, all.count)
+            return superseded
         }
-        report(cluster, count)
-        return superseded
     }
 
     /// How many requests the clusters may have from here on; what they have had counts on.
@@ -170,17 +169,16 @@ package final class TunnelRegistry: Sendable {
     ///
     /// - Parameter now: the wall clock's time, since when the cluster counts as offline if that was its last tunnel.
     package func remove(_ id: String, of cluster: String, now: LogTimestamp = .now()) {
-        let count = state.withLock { state -> Int? in
-            guard state.clusters[cluster]?.tunnels.contains(where: { $0.id == id }) == true else { return nil }
+        state.withLock { state in
+            guard state.clusters[cluster]?.tunnels.contains(where: { $0.id == id }) == true else { return }
             state.clusters[cluster]?.tunnels.removeAll { $0.id == id }
             let left = state.clusters[cluster]?.tunnels.count ?? 0
             if left == 0 {
                 let bucket = state.clusters.removeValue(forKey: cluster)?.bucket
                 state.gone.remember(Gone(since: now, bucket: bucket), of: cluster)
             }
-            return left
+            report(cluster, left)
         }
-        if let count { report(cluster, count) }
     }
 
     /// When the last tunnel of a cluster went that has none now; `nil` for one that has some, or was never here, or so
@@ -194,6 +192,7 @@ package final class TunnelRegistry: Sendable {
 
     package var all: [ConnectedTunnel] { state.withLock { $0.clusters.values.flatMap(\.tunnels) } }
 
+    /// Under the lock, so that of two changes the later one is told last.
     private func report(_ cluster: String, _ count: Int) {
         Gauge(label: "gateway_tunnel_health", dimensions: [("cluster_uuid", cluster)]).record(count > 0 ? 1 : 0)
     }

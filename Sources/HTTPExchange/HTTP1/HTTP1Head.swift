@@ -139,6 +139,7 @@ enum HTTP1HeadParser {
                 name: UnsafeRawBufferPointer(rebasing: bytes[start..<colon]),
                 value: UnsafeRawBufferPointer(rebasing: bytes[from..<to]))
             guard FieldSyntax.isValue(field.value) else { throw .malformed("a field's value has a control character") }
+            guard max(field.name.count, field.value.count) <= HeaderFields.longestValue else { throw .fieldsTooLarge }
             fields.add(field)
             start = end + 2
         }

@@ -87,7 +87,14 @@ private func fields(
     for (name, value, _) in block {
         if name.utf8.first == UInt8(ascii: ":") {
             pseudo(name, value)
-        } else if name == "cookie" {
+            continue
+        }
+        guard value.utf8.count <= HeaderFields.longestValue else { throw .fieldsTooLarge }
+        // The codec makes this of bytes that are not UTF-8: they would reach the application as others.
+        guard value.utf8.allSatisfy({ $0 < 0x80 }) || !value.unicodeScalars.contains("\u{FFFD}") else {
+            throw .malformed("a field's value is not UTF-8")
+        }
+        if name == "cookie" {
             cookie = cookie.map { "\($0); \(value)" } ?? value
         } else {
             fields.add(name: name, value: value)
@@ -96,6 +103,7 @@ private func fields(
         guard !value.isSurroundedBySpace else { throw .malformed("a field's value begins or ends with white space") }
     }
     if let cookie { fields.add(name: "cookie", value: cookie) }
+    guard (cookie?.utf8.count ?? 0) <= HeaderFields.longestValue else { throw .fieldsTooLarge }
     guard fields.isSound else { throw .malformed("a field's value has a control character") }
     return fields
 }

@@ -6,10 +6,10 @@ from typing import Callable, Iterable
 
 from demo.waiting import expect
 
-from ..case import Case, Stage
+from ..case import REFUSED_HOST, Case, Stage, scripted
 from ..http2 import (
-    CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PRIORITY, PROTOCOL_ERROR, Raw, block, fields,
-    frame, goes_on, open_raw, rst_stream, settings, window_update,
+    CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PRIORITY, PROTOCOL_ERROR, Answer, Raw, block,
+    fields, frame, goes_on, open_raw, rst_stream, settings, window_update,
 )
 
 TITLE = "HTTP/2: floods"
@@ -61,7 +61,27 @@ def _under_way(raw: Raw, one: bytes) -> Iterable[bytes]:
     yield one * COUNT
 
 
+@scripted
+def requests_that_are_malformed(stage: Stage) -> None:
+    """Bodies that are longer than they say, each answered before the next ones come."""
+    raw = open_raw(stage)
+    raw.send(window_update(0, 1 << 24))
+    number = 0
+    while not raw.goaways and number < 3_000:
+        streams = [2 * (number + index) + 1 for index in range(50)]
+        number += 50
+        raw.send(*(
+            raw.headers(stream, fields("content-length: 1", host=REFUSED_HOST, method="POST"), end=False)
+            + frame(DATA, END_STREAM, stream, b"ab") for stream in streams))
+        last = raw.answers.setdefault(streams[-1], Answer())
+        raw.wait("the answers", lambda last=last: last.is_over or raw.goaways)
+    expect(900 <= number <= 1_200, f"the connection ended after {number} of them")
+    expect(raw.end() == ENHANCE_YOUR_CALM, f"GOAWAY says {raw.goaways}")
+    stage.exchange()
+
+
 CASES: list[Case] = [
+    requests_that_are_malformed,
     ends("streams-opened-and-reset", _resets, ENHANCE_YOUR_CALM),
     ends("continuations-without-fields", _continuations, ENHANCE_YOUR_CALM, PROTOCOL_ERROR),
     ends("fields-without-end", _endless_fields, ENHANCE_YOUR_CALM, PROTOCOL_ERROR),

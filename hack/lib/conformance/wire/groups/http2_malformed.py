@@ -64,6 +64,7 @@ CASES: list[Case] = [
     refuses_request("a-control-byte-in-a-value", [*fields(), (b"x-a", b"b\x01c")]),
     refuses_request("a-space-before-a-value", [*fields(), (b"x-a", b" b")]),
     refuses_request("a-space-behind-a-value", [*fields(), (b"x-a", b"b ")]),
+    refuses_request("a-value-that-is-not-utf-8", [*fields(), (b"x-a", b"caf\xe9")]),
     refuses_request("a-line-break-in-the-path", fields(path="/ HTTP/1.1\r\nx-a: b\r\n")),
     refuses_request("a-space-in-the-path", fields(path="/a b")),
     refuses_request("a-path-that-is-not-utf-8", fields(path="/\xff")),

@@ -185,7 +185,33 @@ def failures_have_the_same_bodies_as_by_http_1_1(stage: Stage) -> None:
             [value for _, value in expected.fields], "the fields' values")
 
 
+@scripted
+def an_answer_whose_fields_do_not_fit_a_frame_is_502_and_others_go_on(stage: Stage) -> None:
+    client = open_client(stage)
+    for value in ("\xff" * 2_000, "\xff" * 5_000, "~" * 20_000, "X" * 16_250):
+        stream = client.request(fields())
+        stage.asked(get()).send(answer("200 OK", f"X-A: {value}", "Content-Length: 2", body=b"ok"))
+        got = client.answers[stream]
+        client.wait("an answer", lambda got=got: got.is_over)
+        expect(got.has_ended and got.status in (200, 502), f"the answer to {len(value)} bytes of {value[0]!r} is {got}")
+    _goes_on(stage, client)
+
+
+@scripted
+def trailers_that_do_not_fit_a_frame_break_the_answer_off(stage: Stage) -> None:
+    client = open_client(stage)
+    stream = client.request(fields())
+    trailers = b"X-Sum: " + b"~" * 20_000
+    stage.asked(get()).send(
+        answer("200 OK", "Transfer-Encoding: chunked", body=b"2\r\nok\r\n0\r\n" + trailers + b"\r\n\r\n"))
+    client.wait("the end", lambda: client.answers[stream].is_over)
+    expect(not client.answers[stream].has_ended, "the client takes it for whole")
+    _goes_on(stage, client)
+
+
 CASES: list[Case] = [
+    an_answer_whose_fields_do_not_fit_a_frame_is_502_and_others_go_on,
+    trailers_that_do_not_fit_a_frame_break_the_answer_off,
     passes("a-request-has-its-host-first", fields("x-a: b"), get("/", "x-a: b")),
     passes("host-stands-for-authority", fields("host: app.example.com", "x-a: b", host=None), get("/", "x-a: b")),
     passes("host-beside-the-same-authority", fields("host: app.example.com"), get()),
